@@ -1,0 +1,140 @@
+"""Plain ASGI helpers for the hot surfaces: bounded bodies, answers, server-sent events, departures.
+
+Nothing here knows a dialect. The hot surfaces are ASGI callables behind the outer dispatcher
+(``gateway.app``); frameworks cost more than the rest of a call (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+
+from policies.flight import Listener
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+SSE_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class BodyTooLarge(Exception):
+    """The request body is longer than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request body is larger than {limit} bytes.")
+        self.limit = limit
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was complete."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Request headers by lower-case name; of a repeated header the first one stands."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return found
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole request body. Raises ``BodyTooLarge`` (at the header if it says so) or ``ClientGone``."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise BodyTooLarge(limit)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(first) > limit:
+            raise BodyTooLarge(limit)
+        return first
+    parts = [first]
+    size = len(first)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def send_bytes(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """A complete answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(
+    send: Send, status: int, value: Mapping[str, Any] | Sequence[Any], headers: Iterable[Header] = ()
+) -> None:
+    """A complete JSON answer."""
+    await send_bytes(send, status, (JSON, *headers), msgspec.json.encode(value))
+
+
+async def start_stream(send: Send, status: int, headers: Iterable[Header]) -> None:
+    """The head of an answer whose body follows with ``send_chunk``."""
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+
+async def send_chunk(send: Send, chunk: bytes) -> None:
+    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def end_stream(send: Send, chunk: bytes = b"") -> None:
+    await send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+
+def sse_event(data: bytes) -> bytes:
+    """One ``message`` event around a JSON body (which holds no raw newline)."""
+    return b"event: message\ndata: " + data + b"\n\n"
+
+
+class Departure:
+    """Watches a request whose body was read: when its client goes, the listener leaves.
+
+    Use as an async context manager around the reading of the listener.
+    """
+
+    __slots__ = ("_listener", "_receive", "_watcher")
+
+    def __init__(self, receive: Receive, listener: Listener) -> None:
+        self._receive = receive
+        self._listener = listener
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Listener:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        return self._listener
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._listener.leave()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._listener.leave()

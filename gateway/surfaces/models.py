@@ -1,0 +1,179 @@
+"""The model endpoints: one ASGI callable per dialect and operation.
+
+Reads the request once, hands the call to the passage, and writes what comes out of the flight. It
+decides nothing: identity is the directory's, permission and money are the passage's, the wire is the
+dialect's and the executor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.surfaces.credentials import identify
+from gateway.surfaces.http import (
+    BodyTooLarge,
+    ClientGone,
+    Departure,
+    Header,
+    Receive,
+    Scope,
+    Send,
+    end_stream,
+    headers_of,
+    read_body,
+    send_bytes,
+    send_chunk,
+    start_stream,
+)
+from gateway.surfaces.runs import agent_of, run_of, trace_of
+from policies.flight import Flight, Listener
+from policies.identity import Directory, VirtualKey
+from policies.ids import new_call_id
+from policies.passage import Passage, Settled, Terms
+from policies.refusals import dollars_plain
+from policies.strict_json import BodyError
+from policies.types import CallContext, CallKind, ModelCall, Refusal
+from providers.dialects.base import Dialect, ModelRequest
+from providers.executor import HttpReply, ModelExecutor, StreamHead
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What every surface shares."""
+
+    directory: Directory
+    passage: Passage
+    clock: Callable[[], int]
+    max_body_bytes: int
+    terms: Terms
+
+
+class ModelSurface:
+    """``POST`` of one dialect's one operation."""
+
+    def __init__(self, dialect: Dialect, executor: ModelExecutor, front: Front) -> None:
+        self._dialect = dialect
+        self._executor = executor
+        self._front = front
+        self._kind: CallKind = "count_tokens" if dialect.operation == "count_tokens" else "model"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_ns = self._front.clock()
+        headers = headers_of(scope)
+        context = self._context(headers, started_ns)
+        key = identify(self._front.directory, headers)
+        if isinstance(key, Refusal):
+            await self._refuse(send, context, None, "", key)
+            return
+        request = await self._read(scope, receive, headers)
+        if request is None:
+            return
+        if isinstance(request, Refusal):
+            await self._refuse(send, context, key, "", request)
+            return
+        call = ModelCall(
+            context=context,
+            operation=self._dialect.operation,
+            model=request.model,
+            stream=request.stream,
+            kind=self._kind,
+        )
+        query = scope["query_string"].decode("latin-1")
+        dispatch = self._executor.dispatch(self._dialect, request, headers, query)
+        flight = await self._front.passage.enter(key, call, dispatch, self._front.terms)
+        if isinstance(flight, Refusal):
+            await self._answer_refusal(send, context, flight)
+            return
+        async with Departure(receive, flight.listen()) as listener:
+            await _relay(send, flight, listener, context)
+
+    def _context(self, headers: Mapping[str, str], started_ns: int) -> CallContext:
+        return CallContext(
+            call_id=new_call_id(started_ns),
+            started_ns=started_ns,
+            surface=self._dialect.surface,
+            run=run_of(headers),
+            trace_id=trace_of(headers),
+            agent_id=agent_of(headers),
+        )
+
+    async def _read(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str]
+    ) -> ModelRequest | Refusal | None:
+        """The parsed request, why it was refused, or ``None`` when the client left."""
+        content_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if content_type != "application/json" and not content_type.endswith("+json"):
+            return _bad_request(
+                "unsupported_content_type", f"The content type {content_type!r} is not application/json."
+            )
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            return _bad_request("unsupported_content_encoding", "Send the body without content-encoding.")
+        try:
+            return self._dialect.parse(await read_body(scope, receive, self._front.max_body_bytes))
+        except BodyTooLarge as error:
+            return _bad_request("body_too_large", str(error))
+        except BodyError as error:
+            return _bad_request(error.code, error.message)
+        except ClientGone:
+            return None
+
+    async def _refuse(
+        self, send: Send, context: CallContext, key: VirtualKey | None, model: str, refusal: Refusal
+    ) -> None:
+        call = ModelCall(context=context, operation=self._dialect.operation, model=model, kind=self._kind)
+        self._front.passage.refuse(key, call, refusal)
+        await self._answer_refusal(send, context, refusal)
+
+    async def _answer_refusal(self, send: Send, context: CallContext, refusal: Refusal) -> None:
+        status, headers, body = self._dialect.refusal_body(refusal)
+        await send_bytes(send, status, (*_raw(headers), _call_id(context)), body)
+
+
+async def _relay(send: Send, flight: Flight[Settled], listener: Listener, context: CallContext) -> None:
+    """Write the flight's events, or its finished reply."""
+    head = await listener.get()
+    if listener.left:
+        return
+    if head is None:
+        await _send_reply(send, (await flight.wait()), context)
+        return
+    if not isinstance(head, StreamHead):
+        raise TypeError(f"a stream began with {type(head).__name__}")
+    await start_stream(send, head.status, (*_raw(head.headers), _call_id(context), _BYPASS))
+    while (chunk := await listener.get()) is not None:
+        if not isinstance(chunk, bytes):
+            raise TypeError(f"a stream went on with {type(chunk).__name__}")
+        await send_chunk(send, chunk)
+    if not listener.left:
+        await end_stream(send)
+
+
+async def _send_reply(send: Send, settled: Settled, context: CallContext) -> None:
+    reply = settled.outcome.reply
+    if not isinstance(reply, HttpReply):
+        return
+    row = settled.row
+    extra = (
+        _call_id(context),
+        _BYPASS,
+        (b"x-tollkeeper-cost", dollars_plain(row.cost_nano).encode()),
+        (b"x-tollkeeper-provider", (row.provider or "").encode()),
+        (b"x-tollkeeper-overhead-us", str(row.overhead_us).encode()),
+    )
+    await send_bytes(send, reply.status, (*_raw(reply.headers), *extra), reply.body)
+
+
+_BYPASS: Header = (b"x-tollkeeper-cache", b"bypass")
+
+
+def _call_id(context: CallContext) -> Header:
+    return b"x-tollkeeper-call-id", context.call_id.encode()
+
+
+def _raw(headers: Iterable[tuple[str, str]]) -> Iterable[Header]:
+    return ((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
+def _bad_request(code: str, message: str) -> Refusal:
+    return Refusal(kind="request", code=code, message=message)

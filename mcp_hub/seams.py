@@ -1,0 +1,97 @@
+"""What the hub needs from outside and what its rooms promise one another.
+
+``gateway`` above wires the transport (the seam is ``policies.egress.HttpTransport``); ``policies`` below owns identity and grants. Payloads are
+opaque (law 6): params and results travel as raw JSON bytes, split only at the first level, so that
+unknown fields, key order and number formats survive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+Era = Literal["modern", "legacy"]
+"""``modern``: stateless, 2026-07-28 and later. ``legacy``: the initialize handshake, up to 2025-11-25."""
+
+RawObject = Mapping[str, msgspec.Raw]
+"""A JSON object decoded one level deep; values are untouched bytes."""
+
+MODERN_VERSION = "2026-07-28"
+LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+"""Newest first."""
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A message without an answer, from a member: progress, log, list_changed, …"""
+
+    method: str
+    params: RawObject
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """A JSON-RPC error object; ``data`` is raw and optional."""
+
+    code: int
+    message: str
+    data: msgspec.Raw | None = None
+
+
+class MemberFault(msgspec.Struct, frozen=True, kw_only=True):
+    """The member itself failed (not the tool): what happened, at which stage, worth a retry or not."""
+
+    code: str
+    """``member_unavailable``, ``member_timeout``, ``member_lost``, ``member_invalid_reply``, ``member_reply_too_large``, …"""
+    message: str
+    stage: Literal["start", "handshake", "request", "answer"]
+    sent: bool
+    """False only when the request certainly never reached the member."""
+
+
+Reply = msgspec.Raw | RpcError | MemberFault
+"""How a request to a member ends: the raw ``result``, the member's own error, or a fault."""
+
+OnNotification = Callable[[Notification], None]
+
+
+class Session(Protocol):
+    """One live connection to one member: many requests in flight, none waits for another."""
+
+    era: Era
+    protocol_version: str
+    capabilities: RawObject
+    server_info: msgspec.Raw | None
+    instructions: str | None
+
+    async def request(
+        self,
+        method: str,
+        params: RawObject,
+        *,
+        timeout: float,
+        on_notification: OnNotification | None = None,
+    ) -> Reply:
+        """Send one request and wait for its answer, at most ``timeout`` seconds.
+
+        The session mints ids and progress tokens, stamps the era's ``_meta`` and headers, and
+        delivers the notifications that belong to this request. Cancelling the awaiting task
+        cancels the request at the member as its era and transport say.
+        """
+
+    @property
+    def in_flight(self) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Which warm session serves a call: law 4, identity is part of every key."""
+
+    server: str
+    partition: str
+    """Empty when shared; the virtual key's name (or a client session) when isolated."""
+    profile: str = ""
+    """Digest of the client capabilities that the session declared; empty: none."""

@@ -1,0 +1,89 @@
+"""Who calls: a credential becomes a ``VirtualKey``, with everything about it prepared.
+
+Secrets are looked up by digest. Generated keys are stored as HMAC-SHA-256 under the installation's
+pepper, imported ones as plain SHA-256 (``policies.key_hashing``); both digests of a presented secret
+are tried. A dictionary look-up by digest reveals nothing about a secret by its timing, because the
+digest of a guess is unrelated to the digest of the secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies.admission import Grants
+from policies.refusals import conflicting_keys, expired_key, missing_key, revoked_key, unknown_key
+from policies.tiers import Tier
+from policies.types import Principal, Refusal
+
+Digest = Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class VirtualKey:
+    """One virtual key, compiled: never its secret."""
+
+    principal: Principal
+    grants: Grants
+    tiers: tuple[Tier, ...]
+    """Key, team and customer: each is charged."""
+    provider_tiers: Mapping[str, Tier] = field(default_factory=dict)
+    """Limits of this key at one provider."""
+    provider_weights: Mapping[str, float] = field(default_factory=dict)
+    """The key's own routing weights, where its provider entries declare them."""
+    expires_ns: int | None = None
+    revoked: bool = False
+    tier_names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tier_names", tuple(str(tier.id) for tier in self.tiers))
+
+
+class Directory:
+    """All virtual keys of a running gateway. Replaced whole on reload; single keys change at once."""
+
+    def __init__(self, digests: Sequence[Digest], clock: Callable[[], int]) -> None:
+        self._digests = tuple(digests)
+        self._clock = clock
+        self._keys: dict[bytes, VirtualKey] = {}
+
+    def replace(self, keys: Iterable[tuple[bytes, VirtualKey]]) -> None:
+        """Take a complete new set of (digest, key)."""
+        self._keys = dict(keys)
+
+    def put(self, digest: bytes, key: VirtualKey) -> None:
+        """Add or change one key; acts on the next call."""
+        self._keys[digest] = key
+
+    def keys(self) -> Iterable[VirtualKey]:
+        return self._keys.values()
+
+    def identify(self, secrets: Sequence[str]) -> VirtualKey | Refusal:
+        """The key that was presented. ``secrets`` are those of all credential headers, at least one
+        of which must be a virtual key; two different ones are refused."""
+        found: VirtualKey | None = None
+        for secret in secrets:
+            key = self._find(secret)
+            if key is None:
+                continue
+            if found is not None and found is not key:
+                return conflicting_keys()
+            found = key
+        if found is None:
+            return unknown_key() if secrets else missing_key()
+        if found.revoked:
+            return revoked_key(found.principal.key)
+        if found.expires_ns is not None and found.expires_ns <= self._clock():
+            return expired_key(found.principal.key)
+        return found
+
+    def knows(self, secret: str) -> bool:
+        """Whether ``secret`` is any virtual key: such a one is never sent upstream."""
+        return self._find(secret) is not None
+
+    def _find(self, secret: str) -> VirtualKey | None:
+        for digest in self._digests:
+            key = self._keys.get(digest(secret))
+            if key is not None:
+                return key
+        return None

@@ -1,0 +1,84 @@
+"""The ledger: one row for every attempt that left the process, every refusal and every cache hit.
+
+A row is keyed ``(call_id, attempt)`` and written exactly once, however often it is replayed.
+No bodies are stored. ``Ledger`` is what the passage talks to; it never blocks the caller: a row
+goes to the journal (unsynced append) and to a queue that a writer drains in batches.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from policies.types import Basis, CallKind, Origin, OutcomeKind
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the account. Empty columns are ``None``; counts and money are never ``None``."""
+
+    call_id: str
+    attempt: int = 1
+    started_ns: int
+    duration_us: int = 0
+    overhead_us: int = 0
+    """Time spent inside the gate before the request left and after the answer came."""
+    first_byte_us: int | None = None
+    kind: CallKind
+    surface: str
+    operation: str = ""
+    origin: Origin = "client"
+    parent: str | None = None
+    """``call_id`` of the call that asked for this one."""
+    key: str | None = None
+    team: str | None = None
+    customer: str | None = None
+    run: str | None = None
+    trace_id: str | None = None
+    agent_id: str | None = None
+    tool_use_id: str | None = None
+    target: str
+    """What the caller asked for: the logical model, or the exposed tool name."""
+    provider: str | None = None
+    """The provider or MCP server that was chosen."""
+    upstream: str | None = None
+    """The upstream's own name of the model or tool."""
+    outcome: OutcomeKind
+    code: str | None = None
+    """Stable error or refusal code."""
+    status: int = 0
+    stop_reason: str | None = None
+    stream: bool = False
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano: int = 0
+    saved_nano: int = 0
+    """What a cache hit saved."""
+    basis: Basis = "none"
+    """Where ``cost_nano`` comes from: measured usage, an estimate, or a configured price."""
+    price_source: str | None = None
+    warning: str | None = None
+    upstream_request_id: str | None = None
+    tiers: tuple[str, ...] = ()
+    """The tiers that were charged, as ``kind:name``."""
+
+
+class OpenEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Written to the journal before an attempt leaves: the row that stands if the process dies now."""
+
+    row: LedgerRow
+    """Outcome ``interrupted``, charged with the hold's estimate."""
+
+
+class Ledger(Protocol):
+    """What the passage needs of a ledger."""
+
+    def open(self, entry: OpenEntry) -> None:
+        """Journal that an attempt is about to leave."""
+
+    def record(self, row: LedgerRow) -> None:
+        """Journal and queue a finished row; closes the entry of the same ``(call_id, attempt)``."""

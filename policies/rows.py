@@ -1,0 +1,104 @@
+"""Builds ledger rows from calls, attempts and refusals: the only place that does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policies.counters import Hold
+from policies.dispatch import Attempt
+from policies.identity import VirtualKey
+from policies.ledger import LedgerRow
+from policies.settlement import Charge
+from policies.types import Call, Estimate, ModelCall, Outcome, Refusal
+
+
+def _identity(key: VirtualKey | None, call: Call) -> dict[str, Any]:
+    context = call.context
+    fields: dict[str, Any] = {
+        "call_id": context.call_id,
+        "started_ns": context.started_ns,
+        "kind": call.kind,
+        "surface": context.surface,
+        "origin": context.origin,
+        "parent": context.parent,
+        "run": context.run,
+        "trace_id": context.trace_id,
+        "agent_id": context.agent_id,
+        "tool_use_id": context.tool_use_id,
+    }
+    if isinstance(call, ModelCall):
+        fields["operation"] = call.operation
+        fields["target"] = call.model
+        fields["stream"] = call.stream
+    else:
+        fields["target"] = f"{call.server}/{call.name}" if call.server else call.name
+    if key is not None:
+        principal = key.principal
+        fields["key"] = principal.key
+        fields["team"] = principal.team
+        fields["customer"] = principal.customer
+    return fields
+
+
+def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
+    """The row that stands if the process dies while the attempt is under way."""
+    return LedgerRow(
+        **_identity(attempt.key, attempt.call),
+        attempt=attempt.number,
+        provider=attempt.target.owner,
+        upstream=attempt.target.name,
+        outcome="interrupted",
+        code="interrupted",
+        cost_nano=hold.cost_nano,
+        basis="estimated" if hold.cost_nano else "none",
+        input_tokens=estimate.input_tokens,
+        output_tokens=estimate.expected_output_tokens,
+        price_source=attempt.target.price.source,
+        warning="The gate stopped while this call was under way; charged by estimate.",
+        tiers=tuple(str(tier.id) for tier in hold.tiers),
+    )
+
+
+def settled_row(attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int) -> LedgerRow:
+    """The final row of an attempt."""
+    started = attempt.call.context.started_ns
+    usage = charged.usage
+    answered = attempt.answered_ns or now_ns
+    sent = attempt.sent_ns or answered
+    price = attempt.target.price
+    return LedgerRow(
+        **_identity(attempt.key, attempt.call),
+        attempt=attempt.number,
+        duration_us=(now_ns - started) // 1000,
+        overhead_us=max(0, (sent - started) + (now_ns - answered)) // 1000,
+        first_byte_us=(attempt.first_byte_ns - started) // 1000 if attempt.first_byte_ns else None,
+        provider=attempt.target.owner,
+        upstream=attempt.target.name,
+        outcome=outcome.kind,
+        code=outcome.code,
+        status=outcome.status,
+        stop_reason=outcome.stop_reason,
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_nano=charged.cost_nano,
+        basis=charged.basis,
+        price_source=price.source,
+        warning=price.warning if charged.cost_nano else None,
+        upstream_request_id=outcome.upstream_request_id,
+        tiers=(*attempt.key.tier_names, *(str(tier.id) for tier in attempt.target.tiers)),
+    )
+
+
+def refused_row(key: VirtualKey | None, call: Call, refusal: Refusal, now_ns: int) -> LedgerRow:
+    """The row of a call that never left."""
+    return LedgerRow(
+        **_identity(key, call),
+        duration_us=(now_ns - call.context.started_ns) // 1000,
+        outcome="refused",
+        code=refusal.code,
+        tiers=key.tier_names if key is not None else (),
+    )

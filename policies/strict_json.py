@@ -1,0 +1,135 @@
+"""Reads the decision fields of a JSON body so that no other parser can read different ones.
+
+The gate decides on a few fields (``model``, ``stream``, ``max_tokens``, ``method``, …) and forwards
+the original bytes. If a key occurred twice, or in another letter case, the upstream's parser could
+take the other value. So the body is split one level deep and walked back against its own bytes: what
+does not add up exactly is refused as ambiguous.
+
+Cost: one pass of a C decoder and one ``memcmp`` over the body (50 µs for 200 kB).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_str = msgspec.json.Decoder(str).decode
+
+_WHITESPACE = re.compile(rb"[ \t\n\r]*")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+class BodyError(Exception):
+    """A body that the gate will not judge. ``code``: ``invalid_json``, ``ambiguous_body``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class StrictObject(Mapping[str, msgspec.Raw]):
+    """A JSON object split one level deep, with the position of every value in the original bytes."""
+
+    __slots__ = ("_fields", "_positions", "body")
+
+    def __init__(self, body: bytes, fields: dict[str, msgspec.Raw], positions: dict[str, int]) -> None:
+        self.body = body
+        self._fields = fields
+        self._positions = positions
+
+    def __getitem__(self, name: str) -> msgspec.Raw:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def string(self, name: str) -> str | None:
+        """The field as a string; ``None`` if absent. Raises ``BodyError`` if it is anything else."""
+        raw = self._fields.get(name)
+        if raw is None:
+            return None
+        try:
+            return _decode_str(raw)
+        except msgspec.MsgspecError:
+            raise BodyError("invalid_request", f"'{name}' must be a string") from None
+
+    def replace(self, name: str, value: bytes) -> bytes:
+        """The body with the value of ``name`` replaced by the JSON in ``value``, all else untouched."""
+        start = self._positions[name]
+        end = start + memoryview(self._fields[name]).nbytes
+        return b"".join((self.body[:start], value, self.body[end:]))
+
+    def insert(self, name: str, value: bytes) -> bytes:
+        """The body with a field added at the end; ``name`` must be plain ASCII."""
+        end = self.body.rindex(b"}")
+        comma = b"," if self._fields else b""
+        return b"".join((self.body[:end], comma, b'"', name.encode(), b'":', value, self.body[end:]))
+
+
+def strict_object(body: bytes, decisive: frozenset[str]) -> StrictObject:
+    """Split ``body``. Raises ``BodyError`` if it is not one JSON object in UTF-8, nests deeper than
+    the decoder's bound, repeats a key, or spells a key of ``decisive`` in another letter case."""
+    try:
+        if not body.isascii():
+            body.decode()
+        fields = _decode(body)
+    except UnicodeDecodeError as error:
+        raise BodyError("invalid_json", f"the body is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise BodyError("invalid_json", "the body is nested too deeply") from None
+    except msgspec.MsgspecError as error:
+        raise BodyError("invalid_json", f"the body is not a JSON object: {error}") from None
+    for name in fields:
+        if name not in decisive and (folded := name.casefold()) in decisive:
+            # casefold, not lower: Go's decoder takes U+017F for "s" and U+212A for "k".
+            raise BodyError("ambiguous_body", f"the key {name!r} differs from {folded!r} only in letter case")
+    return StrictObject(body, fields, _walk(body, fields))
+
+
+def _walk(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, int]:
+    """Positions of all values. Fails unless the body is exactly these keys, once each, in this order."""
+    positions: dict[str, int] = {}
+    at = _skip(body, _skip(body, 0) + 1)
+    for name, raw in fields.items():
+        at = _skip(body, _key_end(body, at, name))
+        if body[at : at + 1] != b":":
+            raise _repeated()
+        at = _skip(body, at + 1)
+        value = memoryview(raw)
+        if not body.startswith(value, at):
+            raise _repeated()
+        positions[name] = at
+        at = _skip(body, at + value.nbytes)
+        if body[at : at + 1] == b",":
+            at = _skip(body, at + 1)
+    if body[at : at + 1] != b"}" or _skip(body, at + 1) != len(body):
+        raise _repeated()
+    return positions
+
+
+def _key_end(body: bytes, at: int, name: str) -> int:
+    plain = b'"' + name.encode() + b'"'
+    if body.startswith(plain, at):
+        return at + len(plain)
+    match = _STRING.match(body, at)
+    if match is None or _decode_str(match.group()) != name:
+        raise _repeated()
+    return match.end()
+
+
+def _skip(body: bytes, at: int) -> int:
+    if body[at : at + 1] > b" ":
+        return at
+    match = _WHITESPACE.match(body, at)
+    return match.end() if match else at
+
+
+def _repeated() -> BodyError:
+    return BodyError("ambiguous_body", "a key occurs twice in the body: which value counts is up to the parser")
