@@ -1,38 +1,155 @@
-"""Compiles what the configuration says of payers into the core's tiers and grants.
-
-A budget may be one pair (``budget_limit`` + ``budget_duration``) or a list; the same on every tier.
-"""
+"""Compiles what the configuration says of payers into the core's tiers, grants and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
+from gateway.config.identity import Customer, KeyProvider, Team
+from gateway.config.identity import VirtualKey as KeyEntry
+from gateway.config.limits import Granted, Limited, RateLimit
+from gateway.config.models import Config
+from gateway.config.values import Duration
 from policies.admission import Grants
 from policies.grants import GrantSet
-from policies.tiers import Budget, Rate, Tier, TierId, TierKind, Window
+from policies.identity import VirtualKey
+from policies.tiers import Budget, Enforcement, Rate, Tier, TierId, TierKind, Window
+from policies.types import Principal
 
 NANO = 1_000_000_000
 
 
-class Limited(Protocol):
-    """What every configured payer has in common (customers, teams, keys, providers)."""
+def nano(dollars: Decimal) -> int:
+    """Nano-dollars; the configuration admits no finer amount."""
+    return int(dollars * NANO)
 
-    @property
-    def budget_limit(self) -> Decimal | None: ...
-    @property
-    def budget_duration(self) -> object | None: ...
+
+def window(duration: Duration) -> Window:
+    return Window(duration.count, duration.unit)
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """Customers and teams of one configuration, with their tiers; the default enforcement of all."""
+
+    customers: Mapping[str, Customer]
+    teams: Mapping[str, Team]
+    tiers: Mapping[TierId, Tier]
+    enforcement: Enforcement
+
+    @classmethod
+    def of(cls, config: Config) -> Organisation:
+        default = config.budgets.enforcement
+        tiers: dict[TierId, Tier] = {}
+        for customer in config.customers:
+            tiers[TierId("customer", customer.name)] = tier_of("customer", customer.name, customer, default)
+        for team in config.teams:
+            tiers[TierId("team", team.name)] = tier_of("team", team.name, team, default)
+        return cls({c.name: c for c in config.customers}, {t.name: t for t in config.teams}, tiers, default)
+
+    def payers(self, team: str | None, customer: str | None) -> tuple[str | None, tuple[Tier, ...]]:
+        """The customer who pays for a key, and the tiers above the key."""
+        if team is not None and team in self.teams:
+            customer = self.teams[team].customer or customer
+        names: tuple[tuple[TierKind, str | None], ...] = (("team", team), ("customer", customer))
+        above = tuple(self._tier(kind, name) for kind, name in names if name is not None)
+        return customer, above
+
+    def _tier(self, kind: TierKind, name: str) -> Tier:
+        """A payer that was taken out of the file still has its name on the books."""
+        return self.tiers.get(TierId(kind, name)) or Tier(TierId(kind, name))
+
+
+def tier_of(kind: TierKind, name: str, limited: Limited, default: Enforcement) -> Tier:
+    """The tier of one configured payer."""
+    budgets = [Budget(nano(b.budget_limit), window(b.budget_duration)) for b in limited.budgets]
+    if limited.budget_limit is not None and limited.budget_duration is not None:
+        budgets.insert(0, Budget(nano(limited.budget_limit), window(limited.budget_duration)))
+    rates = limited.rate_limit
+    return Tier(
+        TierId(kind, name),
+        budgets=tuple(budgets),
+        rates=rates_of(rates) if rates is not None else (),
+        parallel=rates.parallel_limit if rates is not None else None,
+        enforcement=limited.enforcement or default,
+    )
+
+
+def rates_of(limit: RateLimit) -> tuple[Rate, ...]:
+    """Request and token limits of one payer."""
+    found: list[Rate] = []
+    if limit.request_limit is not None and limit.request_limit_duration is not None:
+        found.append(Rate("requests", limit.request_limit, window(limit.request_limit_duration)))
+    if limit.token_limit is not None and limit.token_limit_duration is not None:
+        found.append(Rate("tokens", limit.token_limit, window(limit.token_limit_duration)))
+    return tuple(found)
+
+
+Listed = Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class KeyLimits:
-    """Limits of a key as the admin API takes them. Durations are text: ``1d``."""
+class GrantLists:
+    """A key's own lists, whoever declared it."""
 
-    budget_limit: Decimal | None = None
-    budget_duration: str | None = None
-    request_limit: int | None = None
-    request_limit_duration: str | None = None
-    token_limit: int | None = None
-    token_limit_duration: str | None = None
+    models: Listed = None
+    tools: Listed = None
+    resources: Listed = None
+    prompts: Listed = None
+
+    @classmethod
+    def of(cls, granted: Granted) -> GrantLists:
+        return cls(granted.allowed_models, granted.allowed_tools, granted.allowed_resources, granted.allowed_prompts)
+
+
+def compile_grants(
+    own: GrantLists, team: Team | None, customer: Customer | None, providers: Sequence[KeyProvider] | None = None
+) -> Grants:
+    """Intersect a key's lists with its team's and its customer's (``policies.grants``)."""
+    of_team = GrantLists.of(team) if team is not None else GrantLists()
+    of_customer = GrantLists.of(customer) if customer is not None else GrantLists()
+    has_team = team is not None
+
+    def intersect(key: Listed, team_list: Listed, customer_list: Listed) -> GrantSet:
+        return GrantSet.of_tiers(key, team_list, customer_list, has_team=has_team)
+
+    def optional(key: Listed, team_list: Listed, customer_list: Listed) -> GrantSet | None:
+        if key is None and team_list is None and customer_list is None:
+            return None
+        return intersect(key, team_list, customer_list)
+
+    return Grants(
+        models=intersect(own.models, of_team.models, of_customer.models),
+        tools=intersect(own.tools, of_team.tools, of_customer.tools),
+        resources=optional(own.resources, of_team.resources, of_customer.resources),
+        prompts=optional(own.prompts, of_team.prompts, of_customer.prompts),
+        providers=_provider_grants(providers),
+    )
+
+
+def _provider_grants(providers: Sequence[KeyProvider] | None) -> dict[str, GrantSet] | None:
+    if providers is None:
+        return None
+    lists = {entry.name: ("*",) if entry.allowed_models is None else entry.allowed_models for entry in providers}
+    return {name: GrantSet.of_tiers(models, None, None, has_team=False) for name, models in lists.items()}
+
+
+def compile_key(entry: KeyEntry, organisation: Organisation) -> VirtualKey:
+    """A key that the configuration file declares."""
+    team = organisation.teams.get(entry.team) if entry.team else None
+    customer_name, above = organisation.payers(entry.team, entry.customer)
+    customer = organisation.customers.get(customer_name) if customer_name else None
+    own = tier_of("key", entry.key_name, entry, organisation.enforcement)
+    providers = entry.providers or ()
+    return VirtualKey(
+        principal=Principal(entry.key_name, entry.team, customer_name),
+        grants=compile_grants(GrantLists.of(entry), team, customer, entry.providers),
+        tiers=(own, *above),
+        provider_tiers={
+            p.name: tier_of("key_provider", f"{entry.key_name}/{p.name}", p, organisation.enforcement)
+            for p in providers
+        },
+        provider_weights={p.name: p.weight for p in providers if p.weight is not None},
+        expires_ns=int(entry.expires_at.timestamp() * NANO) if entry.expires_at else None,
+    )

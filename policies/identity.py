@@ -19,9 +19,10 @@ from policies.types import Principal, Refusal
 Digest = Callable[[str], bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VirtualKey:
-    """One virtual key, compiled: never its secret."""
+    """One virtual key, compiled: never its secret. Compared by identity: an edited key is another one,
+    so that what was prepared for the old one is not found for the new."""
 
     principal: Principal
     grants: Grants

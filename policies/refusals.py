@@ -85,6 +85,11 @@ def no_provider(model: str, reasons: Sequence[str]) -> Refusal:
     )
 
 
+def price_unknown(model: str, message: str) -> Refusal:
+    """``unknown_price: deny``: a call whose price is not known cannot be held against a budget."""
+    return Refusal(kind="permission", code="price_unknown", message=message, details={"model": model})
+
+
 def budget_exceeded(tier: TierId, budget: Budget, taken_nano: int, needed_nano: int, reset_at_ns: int) -> Refusal:
     return Refusal(
         kind="budget",

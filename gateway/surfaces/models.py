@@ -86,7 +86,48 @@ class ModelSurface:
             await self._answer_refusal(send, context, flight)
             return
         async with Departure(receive, flight.listen()) as listener:
-            await _relay(send, flight, listener, context)
+            await self._relay(send, flight, listener, context)
+
+    async def _relay(self, send: Send, flight: Flight[Settled], listener: Listener, context: CallContext) -> None:
+        """Write the flight's events, or its finished reply."""
+        head = await listener.get()
+        if listener.left:
+            return
+        if head is None:
+            await self._send_reply(send, await flight.wait(), context)
+            return
+        if not isinstance(head, StreamHead):
+            raise TypeError(f"a stream began with {type(head).__name__}")
+        await start_stream(send, head.status, (*_raw(head.headers), _call_id(context), _BYPASS))
+        while (chunk := await listener.get()) is not None:
+            if not isinstance(chunk, bytes):
+                raise TypeError(f"a stream went on with {type(chunk).__name__}")
+            await send_chunk(send, chunk)
+        if listener.left:
+            return
+        outcome = (await flight.wait()).outcome
+        cut_here = outcome.code in _ENDED_BY_THE_GATE
+        await end_stream(send, self._dialect.error_event(outcome.code or "", outcome.message or "") if cut_here else b"")
+
+    async def _send_reply(self, send: Send, settled: Settled, context: CallContext) -> None:
+        reply = settled.outcome.reply
+        row = settled.row
+        extra = (
+            _call_id(context),
+            _BYPASS,
+            (b"x-tollkeeper-cost", dollars_plain(row.cost_nano).encode()),
+            (b"x-tollkeeper-provider", (row.provider or "").encode()),
+            (b"x-tollkeeper-overhead-us", str(row.overhead_us).encode()),
+        )
+        if isinstance(reply, HttpReply):
+            await send_bytes(send, reply.status, (*_raw(reply.headers), *extra), reply.body)
+            return
+        outcome = settled.outcome
+        refusal = Refusal(
+            kind="unavailable", code=outcome.code or "internal_error", message=outcome.message or "The call failed."
+        )
+        _, headers, body = self._dialect.refusal_body(refusal)
+        await send_bytes(send, _GATE_STATUS.get(refusal.code, 500), (*_raw(headers), *extra), body)
 
     def _context(self, headers: Mapping[str, str], started_ns: int) -> CallContext:
         return CallContext(
@@ -130,40 +171,9 @@ class ModelSurface:
         await send_bytes(send, status, (*_raw(headers), _call_id(context)), body)
 
 
-async def _relay(send: Send, flight: Flight[Settled], listener: Listener, context: CallContext) -> None:
-    """Write the flight's events, or its finished reply."""
-    head = await listener.get()
-    if listener.left:
-        return
-    if head is None:
-        await _send_reply(send, (await flight.wait()), context)
-        return
-    if not isinstance(head, StreamHead):
-        raise TypeError(f"a stream began with {type(head).__name__}")
-    await start_stream(send, head.status, (*_raw(head.headers), _call_id(context), _BYPASS))
-    while (chunk := await listener.get()) is not None:
-        if not isinstance(chunk, bytes):
-            raise TypeError(f"a stream went on with {type(chunk).__name__}")
-        await send_chunk(send, chunk)
-    if not listener.left:
-        await end_stream(send)
-
-
-async def _send_reply(send: Send, settled: Settled, context: CallContext) -> None:
-    reply = settled.outcome.reply
-    if not isinstance(reply, HttpReply):
-        return
-    row = settled.row
-    extra = (
-        _call_id(context),
-        _BYPASS,
-        (b"x-tollkeeper-cost", dollars_plain(row.cost_nano).encode()),
-        (b"x-tollkeeper-provider", (row.provider or "").encode()),
-        (b"x-tollkeeper-overhead-us", str(row.overhead_us).encode()),
-    )
-    await send_bytes(send, reply.status, (*_raw(reply.headers), *extra), reply.body)
-
-
+_ENDED_BY_THE_GATE = frozenset({"deadline_exceeded", "internal_error"})
+"""Ends of a stream that the executor could not announce itself."""
+_GATE_STATUS = {"deadline_exceeded": 504, "cancelled": 503}
 _BYPASS: Header = (b"x-tollkeeper-cache", b"bypass")
 
 

@@ -1,0 +1,109 @@
+"""Model providers: where they are, what they serve, what they cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from gateway.config.limits import Limited
+from gateway.config.values import Dollars, Name, Pattern, Seconds, Secret, Section, Url
+
+ProviderType = Literal[
+    "openai",
+    "anthropic",
+    "gemini",
+    "vertex",
+    "bedrock",
+    "azure",
+    "cohere",
+    "mistral",
+    "groq",
+    "together",
+    "ollama",
+    "openrouter",
+    "deepseek",
+    "xai",
+    "fireworks",
+    "cerebras",
+    "perplexity",
+    "vllm",
+]
+PROVIDER_TYPES: tuple[ProviderType, ...] = get_args(ProviderType)
+
+
+class ModelPrice(Section):
+    """Price of one model, in dollars per million tokens. It takes the place of the catalogue's."""
+
+    input_per_million: Dollars = Field(description="Dollars per million input tokens that were not cached.")
+    output_per_million: Dollars = Field(description="Dollars per million output tokens, reasoning included.")
+    cache_read_per_million: Dollars | None = Field(
+        default=None, description="Dollars per million input tokens read from the vendor's cache. Absent: as input."
+    )
+    cache_write_per_million: Dollars | None = Field(
+        default=None, description="Dollars per million input tokens written to the vendor's cache. Absent: as input."
+    )
+
+
+def _price_form(value: object) -> str:
+    return "free" if isinstance(value, str) else "models"
+
+
+Prices = Annotated[
+    Annotated[Literal["free"], Tag("free")] | Annotated[dict[Pattern, ModelPrice], Tag("models")],
+    Discriminator(_price_form),
+]
+
+
+class ProviderTimeouts(Section):
+    """How long to wait for a provider."""
+
+    connect: Seconds = Field(default=5.0, description="Seconds to connect, TLS included.")
+    head: Seconds = Field(default=600.0, description="Seconds from the request sent to the head of the answer.")
+    idle: Seconds = Field(default=300.0, description="Seconds between two pieces of the answer.")
+
+
+class Provider(Limited):
+    """One upstream that answers model calls. Its limits are the fourth tier: they hold for all callers together."""
+
+    name: Name = Field(description="Unique name. A model can be asked for literally as `name/model`.")
+    type: ProviderType = Field(
+        description="The vendor's API. Absent: as `name`, if that is one of the types. Any OpenAI-compatible endpoint "
+        "is `openai` with a `base_url`."
+    )
+    api_key: Secret | None = Field(
+        default=None,
+        description="The vendor's key. When `${VAR:-}` leaves it empty the provider is disabled, and a call that needs "
+        "it says which variable is missing.",
+    )
+    base_url: Url | None = Field(
+        default=None,
+        description="Address as the vendor's own SDK takes it (for `openai` with `/v1`). Absent: the vendor's.",
+    )
+    auth: Literal["key", "passthrough"] = Field(
+        default="key",
+        description="`key`: calls carry `api_key`. `passthrough`: the caller's own Authorization goes upstream, and the "
+        "virtual key comes in `x-bf-vk`.",
+    )
+    allowed_models: tuple[Pattern, ...] = Field(
+        default=("*",),
+        description="Models that it serves, as patterns. The most specific match wins; a provider that matches only by "
+        "`*` serves a name when no other does.",
+    )
+    weight: float = Field(
+        default=1.0, gt=0, le=1_000_000, description="Share of calls among equally matching providers (no unit)."
+    )
+    prices: Prices | None = Field(
+        default=None, description="`free`, or prices by model name or pattern. Absent: the price catalogue."
+    )
+    timeouts: ProviderTimeouts = Field(default=ProviderTimeouts(), description="How long to wait for it.")
+    unsupported: Literal["refuse", "drop"] = Field(
+        default="refuse", description="What to do with a request feature that the provider's API cannot express."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_from_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "type" not in data and data.get("name") in PROVIDER_TYPES:
+            return {**data, "type": data["name"]}
+        return data

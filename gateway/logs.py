@@ -1,0 +1,27 @@
+"""Logs: one JSON object a line on standard error, for events and never per call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+LEVEL = logging.INFO
+
+
+def configure_logs() -> None:
+    """Set structlog up for the process. Values named like secrets never reach it: callers log names."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVEL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")

@@ -1,0 +1,150 @@
+"""Runs the composed gateway: socket, uvicorn, signals.
+
+SIGHUP re-reads the configuration, all or nothing, without dropping sessions. SIGTERM and SIGINT stop
+accepting, let calls under way end within a bound, settle the rest and close the books.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+
+from gateway.composition import Gateway, compose
+from gateway.config.loader import ConfigError, load
+from gateway.config.models import Config
+from gateway.logs import configure_logs
+from gateway.state import StateDir, StateError
+
+log = structlog.get_logger("tollkeeper.server")
+
+EXIT_CONFIG = 2
+EXIT_START = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the command line says about a run."""
+
+    config: Path
+    state: Path
+    host: str | None = None
+    port: int | None = None
+
+
+def run_server(options: ServeOptions) -> int:
+    """Serve until a signal; the process's exit status. Prints one line per problem."""
+    configure_logs()
+    try:
+        loaded = load(options.config, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            _say(str(problem))
+        return EXIT_CONFIG
+    for note in loaded.notes:
+        log.info("configuration_note", note=str(note))
+    server = loaded.config.server
+    try:
+        state = StateDir.prepare(options.state)
+        port = server.port if options.port is None else options.port
+        listener = _bind(options.host or server.host, port)
+    except StateError as error:
+        _say(str(error))
+        return EXIT_START
+    except OSError as error:
+        _say(f"Cannot listen on {options.host or server.host}:{port}: {error.strerror}.")
+        return EXIT_START
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options, loaded.config, state, listener))
+
+
+async def _serve(options: ServeOptions, config: Config, state: StateDir, listener: socket.socket) -> int:
+    host, port = listener.getsockname()[:2]
+    try:
+        gateway = await compose(config, state, options.host)
+    except StateError as error:
+        _say(str(error))
+        return EXIT_START
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    server = _Server(_uvicorn(gateway), lambda: _announce(state, address))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, gateway, options.config)
+    try:
+        await gateway.start()
+        await server.serve(sockets=[listener])
+    finally:
+        state.withdraw_address()
+        await gateway.stop()
+    return 0
+
+
+def _uvicorn(gateway: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        gateway.door,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=None,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._announce()
+
+
+def _announce(state: StateDir, address: str) -> None:
+    state.publish_address(address)
+    log.info("listening", address=address)
+
+
+def _reload(gateway: Gateway, path: Path) -> None:
+    """All or nothing: a file with problems changes nothing."""
+    try:
+        loaded = load(path, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("configuration_not_reloaded", problem=str(problem))
+        return
+    gateway.reload(loaded.config)
+    log.info("configuration_reloaded", file=str(path))
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ``OSError``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,212 @@
+"""Anthropic messages and token counting (https://docs.anthropic.com/en/api/messages, …/messages-streaming).
+
+``message_start`` carries input and cache usage; ``message_delta`` carries cumulative output (and may
+repeat the input, corrected). ``input_tokens`` excludes cached tokens.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from policies.strict_json import strict_object
+from policies.types import Estimate, Refusal, Usage
+from providers.dialects.base import (
+    Headers,
+    ModelRequest,
+    Reading,
+    boolean,
+    estimate_of,
+    refusal_status,
+    required_model,
+    whole_number,
+)
+from providers.dialects.sse import EventCutter, data_of
+from providers.registry import ProviderKind
+
+_DECISIVE = frozenset({"model", "stream", "max_tokens", "messages", "system", "tools"})
+_MEDIA_MARKS = (b'"base64"', b'"image"', b'"document"')
+_ENVELOPE_BYTES = 130
+
+_TYPES = {
+    "identity": "authentication_error",
+    "permission": "permission_error",
+    "budget": "billing_error",
+    "rate": "rate_limit_error",
+    "request": "invalid_request_error",
+    "unavailable": "api_error",
+}
+
+
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = 0
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens: int | None = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    id: str | None = None
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Message(msgspec.Struct):
+    content: list[_Block] = []
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    message: _Message | None = None
+    content_block: _Block | None = None
+    delta: _Delta | None = None
+    usage: _Usage | None = None
+
+
+_message = msgspec.json.Decoder(_Message).decode
+_event = msgspec.json.Decoder(_Event).decode
+
+_TOOL_BLOCKS = frozenset({"tool_use", "mcp_tool_use"})
+
+
+class AnthropicMessages:
+    """``POST /v1/messages``."""
+
+    surface = "anthropic"
+    operation = "messages"
+    kind: ProviderKind = "anthropic"
+    path = "/v1/messages"
+
+    def parse(self, body: bytes) -> ModelRequest:
+        fields = strict_object(body, _DECISIVE)
+        return ModelRequest(
+            model=required_model(fields),
+            body=fields,
+            stream=boolean(fields, "stream"),
+            estimate=estimate_of(fields, _MEDIA_MARKS, whole_number(fields, "max_tokens")),
+        )
+
+    def upstream_body(self, request: ModelRequest, model: str) -> bytes:
+        if model == request.model:
+            return request.body.body
+        return request.body.replace("model", msgspec.json.encode(model))
+
+    def read(self, body: bytes) -> Reading | None:
+        try:
+            message = _message(body)
+        except msgspec.MsgspecError:
+            return None
+        return Reading(
+            usage=_merge(None, message.usage) if message.usage else None,
+            tool_use_ids=tuple(b.id for b in message.content if b.type in _TOOL_BLOCKS and b.id),
+            stop_reason=message.stop_reason,
+        )
+
+    def stream_reader(self, request: ModelRequest) -> MessagesStreamReader:
+        return MessagesStreamReader()
+
+    def refusal_body(self, refusal: Refusal) -> tuple[int, Headers, bytes]:
+        status, headers = refusal_status(refusal)
+        error = {"type": _TYPES[refusal.kind], "message": refusal.message, "code": refusal.code}
+        if refusal.details:
+            error["details"] = dict(refusal.details)  # type: ignore[assignment]
+        return status, headers, msgspec.json.encode({"type": "error", "error": error})
+
+    def error_event(self, code: str, message: str) -> bytes:
+        error = {"type": "api_error", "message": message, "code": code}
+        return b"event: error\ndata: " + msgspec.json.encode({"type": "error", "error": error}) + b"\n\n"
+
+
+class AnthropicCountTokens(AnthropicMessages):
+    """``POST /v1/messages/count_tokens``: free of charge, with a limit of its own."""
+
+    operation = "count_tokens"
+    path = "/v1/messages/count_tokens"
+
+    def parse(self, body: bytes) -> ModelRequest:
+        fields = strict_object(body, _DECISIVE)
+        return ModelRequest(model=required_model(fields), body=fields, stream=False, estimate=Estimate())
+
+    def read(self, body: bytes) -> Reading | None:
+        try:
+            _message(body)
+        except msgspec.MsgspecError:
+            return None
+        return Reading()
+
+
+def _merge(known: Usage | None, said: _Usage) -> Usage:
+    """Usage after an event: what the event leaves out stays as it was."""
+    base = known or Usage()
+    created = said.cache_creation_input_tokens
+    hour = (said.cache_creation.ephemeral_1h_input_tokens or 0) if said.cache_creation else None
+    if hour is None:
+        hour = base.cache_write_1h_tokens
+    written = base.cache_write_tokens if created is None else max(0, created - hour)
+    return Usage(
+        input_tokens=base.input_tokens if said.input_tokens is None else said.input_tokens,
+        cache_read_tokens=(
+            base.cache_read_tokens if said.cache_read_input_tokens is None else said.cache_read_input_tokens
+        ),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=hour,
+        output_tokens=base.output_tokens if said.output_tokens is None else said.output_tokens,
+    )
+
+
+class MessagesStreamReader:
+    """Reads usage and tool-use ids from a messages stream; forwards every byte as it came."""
+
+    __slots__ = ("_cutter", "_tool_uses", "content_bytes", "ended", "stop_reason", "usage")
+
+    def __init__(self) -> None:
+        self._cutter = EventCutter()
+        self._tool_uses: list[str] = []
+        self.usage: Usage | None = None
+        self.stop_reason: str | None = None
+        self.ended = False
+        self.content_bytes = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        for event in self._cutter.feed(chunk):
+            self._read(event)
+        return chunk
+
+    def finish(self) -> bytes:
+        return b""
+
+    def new_tool_uses(self) -> list[str]:
+        found, self._tool_uses = self._tool_uses, []
+        return found
+
+    def _read(self, event: bytes) -> None:
+        if b"content_block_delta" in event and b'"usage"' not in event:
+            self.content_bytes += max(1, len(event) - _ENVELOPE_BYTES)
+            return
+        if b"message_" not in event and b"tool_use" not in event:
+            return
+        try:
+            said = _event(data_of(event))
+        except msgspec.MsgspecError:
+            return
+        if said.type == "message_start" and said.message is not None and said.message.usage is not None:
+            self.usage = _merge(self.usage, said.message.usage)
+        elif said.type == "message_delta":
+            if said.usage is not None:
+                self.usage = _merge(self.usage, said.usage)
+            if said.delta is not None:
+                self.stop_reason = said.delta.stop_reason or self.stop_reason
+        elif said.type == "content_block_start" and said.content_block is not None:
+            if said.content_block.type in _TOOL_BLOCKS and said.content_block.id:
+                self._tool_uses.append(said.content_block.id)
+        elif said.type == "message_stop":
+            self.ended = True

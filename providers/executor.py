@@ -1,0 +1,266 @@
+"""Sends a model call to one provider and reports what happens: the model side's executor.
+
+Same dialect in and out: the body's bytes go on as they came, only credentials, host and model name are
+replaced. What an upstream's failure becomes for the client:
+
+| upstream | client gets | code |
+|---|---|---|
+| 401, 403 | 502: the operator's credential is wrong, not the caller's key | ``upstream_credentials`` |
+| 404 | 502 with the upstream's message: Claude Code replaces the text of a 404 and retries | ``upstream_not_found`` |
+| other 4xx, 5xx | the same status and body | ``upstream_error`` |
+| no connection, reset, TLS | 502 | ``upstream_unreachable``, ``upstream_reset``, ``upstream_tls`` |
+| no answer in time | 504 | ``upstream_timeout`` |
+| 200 that is not JSON, or too large | 502 | ``upstream_invalid_reply``, ``upstream_too_large`` |
+| a stream without its end | the dialect's error event | ``upstream_cut`` |
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from policies.dispatch import Attempt, Target
+from policies.egress import ByteResponse, HttpTransport, TransportFailure
+from policies.identity import VirtualKey
+from policies.types import Estimate, Outcome, Refusal
+from providers.dialects.base import Dialect, Headers, ModelRequest, StreamReader
+from providers.headers import to_client, to_upstream, value_of
+from providers.registry import Provider
+from providers.routing import Router
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 1024 * 1024
+
+_STATUS = {"upstream_timeout": 504}
+_CREDENTIALS = "The provider {name!r} rejected the gate's own credential (status {status}); the operator must mend it."
+
+
+class HttpReply(msgspec.Struct, frozen=True):
+    """A complete answer for the client."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class StreamHead(msgspec.Struct, frozen=True):
+    """The head of an answer whose chunks follow."""
+
+    status: int
+    headers: Headers
+
+
+class ModelExecutor:
+    """Composed once per configuration."""
+
+    def __init__(self, transport: HttpTransport, router: Router, is_virtual_key: Callable[[str], bool]) -> None:
+        self.transport = transport
+        self.router = router
+        self.is_virtual_key = is_virtual_key
+
+    def dispatch(self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str) -> ModelDispatch:
+        """One call, ready for the passage."""
+        return ModelDispatch(self, dialect, request, headers, query)
+
+
+class ModelDispatch:
+    """``policies.dispatch.Dispatch`` of one model call."""
+
+    __slots__ = ("_dialect", "_executor", "_headers", "_query", "_request", "_router")
+
+    def __init__(
+        self,
+        executor: ModelExecutor,
+        dialect: Dialect,
+        request: ModelRequest,
+        headers: Mapping[str, str],
+        query: str,
+    ) -> None:
+        self._executor = executor
+        self._router = executor.router  # a reload must not change the router between route and run
+        self._dialect = dialect
+        self._request = request
+        self._headers = headers
+        self._query = query
+
+    def admit(self, key: VirtualKey) -> Refusal | None:
+        """Admission and routing are one question for models: is there a target that the key may use?"""
+        found = self._router.route(key, self._request.model, self._dialect.kind)
+        return found if isinstance(found, Refusal) and found.kind == "permission" else None
+
+    def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
+        return self._router.route(key, self._request.model, self._dialect.kind)
+
+    def estimate(self, target: Target) -> Estimate:
+        return self._request.estimate
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        provider = self._router.provider(attempt.target.owner)
+        credentials = self._credentials(provider)
+        if isinstance(credentials, Outcome):
+            return credentials
+        body = self._dialect.upstream_body(self._request, attempt.target.name)
+        url = f"{provider.base_url}{self._dialect.path}" + (f"?{self._query}" if self._query else "")
+        headers = [*to_upstream(self._headers), ("content-type", "application/json"), *credentials]
+        attempt.sent_ns = time.time_ns()
+        attempt.progress = "sent"
+        try:
+            response = await self._executor.transport.open("POST", url, headers, body, provider.timeouts)
+        except TransportFailure as failure:
+            if not failure.sent:
+                attempt.progress = "unsent"
+            return self._failed(provider, failure)
+        try:
+            return await self._receive(attempt, provider, response)
+        except TransportFailure as failure:
+            return self._broken(attempt, provider, failure)
+        finally:
+            response.close()
+
+    async def _receive(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
+        attempt.first_byte_ns = time.time_ns()
+        content_type = value_of(response.headers, "content-type") or ""
+        if response.status >= 400:
+            return await self._upstream_error(attempt, provider, response)
+        if content_type.startswith("text/event-stream"):
+            return await self._stream(attempt, provider, response)
+        body = await response.read(MAX_REPLY_BYTES)
+        attempt.answered_ns = time.time_ns()
+        reading = self._dialect.read(body)
+        if reading is None:
+            return self._failure(
+                "upstream_invalid_reply", f"{provider.name} answered {response.status} with something that is not JSON."
+            )
+        for tool_use_id in reading.tool_use_ids:
+            attempt.tool_use(tool_use_id)
+        attempt.output_bytes = len(body)
+        return Outcome(
+            kind="ok",
+            reply=HttpReply(response.status, to_client(response.headers), body),
+            status=response.status,
+            usage=reading.usage,
+            upstream_request_id=_request_id(response),
+            stop_reason=reading.stop_reason,
+        )
+
+    async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
+        reader = self._dialect.stream_reader(self._request)
+        attempt.emit(StreamHead(response.status, to_client(response.headers)))
+        failure: TransportFailure | None = None
+        try:
+            async for chunk in response.chunks():
+                _forward(attempt, reader, reader.feed(chunk))
+                await attempt.room()
+        except TransportFailure as broken:
+            failure = broken
+        _forward(attempt, reader, reader.finish())
+        attempt.answered_ns = time.time_ns()
+        if reader.ended:
+            return Outcome(
+                kind="ok",
+                status=response.status,
+                usage=reader.usage,
+                upstream_request_id=_request_id(response),
+                stop_reason=reader.stop_reason,
+            )
+        code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
+        message = f"{provider.name} broke off its answer before the end."
+        attempt.emit(self._dialect.error_event(code, message))
+        return Outcome(
+            kind="failed",
+            code=code,
+            message=message,
+            usage=reader.usage,
+            upstream_request_id=_request_id(response),
+        )
+
+    async def _upstream_error(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
+        status = response.status
+        body = await response.read(MAX_ERROR_BYTES)
+        attempt.answered_ns = time.time_ns()
+        request_id = _request_id(response)
+        if status in (401, 403) and provider.auth == "key":
+            message = _CREDENTIALS.format(name=provider.name, status=status)
+            return self._failure("upstream_credentials", message, status=status, request_id=request_id)
+        if status == 404:
+            message = f"{provider.name} does not know {attempt.target.name!r}: {_message_of(body)}"
+            return self._failure("upstream_not_found", message, status=status, request_id=request_id)
+        return Outcome(
+            kind="failed",
+            code="upstream_error",
+            message=_message_of(body),
+            reply=HttpReply(status, to_client(response.headers), body),
+            status=status,
+            upstream_request_id=request_id,
+        )
+
+    def _credentials(self, provider: Provider) -> Sequence[tuple[str, str]] | Outcome:
+        if provider.auth == "key":
+            return provider.auth_headers
+        own = [(n, self._headers[n]) for n in ("authorization", "x-api-key") if n in self._headers]
+        own = [(n, v) for n, v in own if not self._executor.is_virtual_key(v.rpartition(" ")[2])]
+        if not own:
+            return self._failure(
+                "passthrough_credential_missing",
+                f"{provider.name} takes the caller's own credential: send it as Authorization or x-api-key, "
+                "and the virtual key as x-bf-vk.",
+                reply_status=401,
+            )
+        return own
+
+    def _failed(self, provider: Provider, failure: TransportFailure) -> Outcome:
+        return self._failure(failure.code, f"{provider.name}: {failure}")
+
+    def _broken(self, attempt: Attempt, provider: Provider, failure: TransportFailure) -> Outcome:
+        """The answer broke off while it was being read whole."""
+        attempt.answered_ns = time.time_ns()
+        return self._failed(provider, failure)
+
+    def _failure(
+        self, code: str, message: str, *, status: int = 0, reply_status: int = 0, request_id: str | None = None
+    ) -> Outcome:
+        """A failure of the upstream, rendered in the client's dialect."""
+        _, headers, body = self._dialect.refusal_body(Refusal(kind="unavailable", code=code, message=message))
+        return Outcome(
+            kind="failed",
+            code=code,
+            message=message,
+            reply=HttpReply(reply_status or _STATUS.get(code, 502), headers, body),
+            status=status,
+            upstream_request_id=request_id,
+        )
+
+
+def _forward(attempt: Attempt, reader: StreamReader, data: bytes) -> None:
+    if data:
+        attempt.emit(data, len(data))
+    attempt.output_bytes = reader.content_bytes
+    attempt.usage = reader.usage
+    for tool_use_id in reader.new_tool_uses():
+        attempt.tool_use(tool_use_id)
+
+
+def _request_id(response: ByteResponse) -> str | None:
+    return value_of(response.headers, "request-id", "x-request-id")
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    error: _Error | str | None = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def _message_of(body: bytes) -> str:
+    """The message of an error body, bounded; secrets are the upstream's to keep out of it."""
+    try:
+        error = _envelope(body).error
+    except msgspec.MsgspecError:
+        return body[:200].decode(errors="replace")
+    return (error if isinstance(error, str) else error.message if error else "")[:500]

@@ -1,0 +1,48 @@
+"""Which headers cross the gate, in both directions: by allowlist, so that nothing leaks by default.
+
+Upstream never sees a virtual key, a cookie, the gate's own headers or a hop-by-hop header; the client
+sees what helps it (request ids, rate limits) and nothing of the gate's accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+FORWARDED = frozenset(
+    {
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "anthropic-dangerous-direct-browser-access",
+        "openai-beta",
+        "originator",
+        "session-id",
+        "thread-id",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-app",
+        "x-client-request-id",
+    }
+)
+FORWARDED_PREFIXES = ("x-stainless-", "x-codex-", "x-claude-code-")
+
+RETURNED = frozenset({"content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms", "x-should-retry"})
+RETURNED_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-", "openai-")
+
+
+def to_upstream(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The client's headers that go on, in their order."""
+    return [
+        (name, value) for name, value in headers.items() if name in FORWARDED or name.startswith(FORWARDED_PREFIXES)
+    ]
+
+
+def to_client(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The upstream's headers that go back."""
+    return [(name, value) for name, value in headers if name in RETURNED or name.startswith(RETURNED_PREFIXES)]
+
+
+def value_of(headers: Iterable[tuple[str, str]], *names: str) -> str | None:
+    """The first header that has one of ``names``."""
+    return next((value for name, value in headers if name in names), None)

@@ -1,0 +1,163 @@
+"""Which provider serves a model, for which key: patterns, weights, literal names, deny by default.
+
+The most specific matching pattern wins: an exact name before a glob, a longer glob before a shorter
+one, and a provider that matches only by ``*`` serves a name when no other does. Weights apply among
+equals. In ``a/b`` the part before the first ``/`` is a provider only if one has that name.
+
+A route is resolved once per (key, model) and kept; only the weighted pick is made per call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from policies.admission import Subject
+from policies.dispatch import Target
+from policies.grants import Grant
+from policies.identity import VirtualKey
+from policies.refusals import model_not_allowed, no_provider, price_unknown
+from policies.types import Refusal
+from providers.price_catalogue import PriceCatalogue, PriceUnknown, known_models
+from providers.registry import Provider, ProviderKind
+
+_CAPACITY = 10_000
+_LISTED = 100
+
+Specificity = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Targets that serve a model equally well, with their weights."""
+
+    targets: tuple[Target, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Why one provider is or is not taken, for ``explain``."""
+
+    provider: str
+    model: str
+    taken: bool
+    reason: str
+
+
+class Router:
+    """Routes of one configuration; replaced whole on reload."""
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        catalogue: PriceCatalogue,
+        pick: Callable[[], float] = random.random,
+    ) -> None:
+        self._providers = {provider.name: provider for provider in providers}
+        self._catalogue = catalogue
+        self._pick = pick
+        self._kept: dict[tuple[VirtualKey, str, ProviderKind], Route | Refusal] = {}
+
+    def provider(self, name: str) -> Provider:
+        return self._providers[name]
+
+    @property
+    def providers(self) -> Iterable[Provider]:
+        return self._providers.values()
+
+    def route(self, key: VirtualKey, model: str, kind: ProviderKind) -> Sequence[Target] | Refusal:
+        """Targets for ``model``, best first, or why there is none."""
+        known = (key, model, kind)
+        found = self._kept.get(known)
+        if found is None:
+            if len(self._kept) >= _CAPACITY:
+                self._kept.clear()
+            found = self._kept[known] = self._resolve(key, model, kind)
+        if isinstance(found, Refusal):
+            return found
+        if len(found.targets) == 1:
+            return found.targets
+        return _weighted(found, self._pick)
+
+    def models(self, key: VirtualKey, kind: ProviderKind | None = None) -> list[str]:
+        """The names of the models that ``key`` may use, sorted. A pattern is expanded with the
+        catalogue's models of its provider."""
+        names: set[str] = set()
+        for provider in self._providers.values():
+            if provider.disabled is not None or (kind is not None and provider.kind != kind):
+                continue
+            literal = [pattern for pattern in provider.models.allow if "*" not in pattern and "?" not in pattern]
+            listed = {*literal, *(m for m in known_models(provider) if provider.models.allows(m))}
+            names.update(m for m in listed if key.grants.allows("model", provider.name, m))
+        return sorted(names)
+
+    def explain(self, key: VirtualKey, model: str) -> list[Candidate]:
+        """Every provider and why it would or would not serve ``model``."""
+        named, upstream = self._named(model)
+        found: list[Candidate] = []
+        for provider in [named] if named else self._providers.values():
+            decision = key.grants.decide(Subject("model", provider.name, upstream))
+            if not provider.models.allows(upstream):
+                verdict, reason = False, f"the provider's allowed_models do not include {upstream!r}"
+            elif not decision.allowed:
+                verdict, reason = False, decision.reason
+            elif provider.disabled is not None:
+                verdict, reason = False, f"disabled: {provider.disabled}"
+            else:
+                verdict, reason = True, decision.reason
+            found.append(Candidate(provider.name, upstream, verdict, reason))
+        return found
+
+    def _named(self, model: str) -> tuple[Provider | None, str]:
+        head, slash, rest = model.partition("/")
+        provider = self._providers.get(head) if slash else None
+        return (provider, rest) if provider is not None else (None, model)
+
+    def _resolve(self, key: VirtualKey, model: str, kind: ProviderKind) -> Route | Refusal:
+        named, upstream = self._named(model)
+        pool = [named] if named is not None else list(self._providers.values())
+        admitted = [
+            (provider, specificity)
+            for provider in pool
+            if provider.kind == kind
+            and (specificity := _specificity(provider.models, upstream)) is not None
+            and key.grants.allows("model", provider.name, upstream)
+        ]
+        if not admitted:
+            return model_not_allowed(model, self.models(key, kind)[:_LISTED])
+        ready = [(provider, s) for provider, s in admitted if provider.disabled is None]
+        if not ready:
+            return no_provider(model, [f"{p.name}: {p.disabled}" for p, _ in admitted])
+        best = max(s for _, s in ready)
+        chosen = [provider for provider, s in ready if s == best]
+        try:
+            targets = tuple(self._target(key, provider, upstream) for provider in chosen)
+        except PriceUnknown as error:
+            return price_unknown(model, str(error))
+        return Route(targets, tuple(key.provider_weights.get(p.name, p.weight) for p in chosen))
+
+    def _target(self, key: VirtualKey, provider: Provider, model: str) -> Target:
+        own = key.provider_tiers.get(provider.name)
+        tiers = (*provider.tiers, own) if own is not None else provider.tiers
+        return Target(provider.name, model, self._catalogue.price(provider, model), tiers)
+
+
+def _specificity(models: Grant, name: str) -> Specificity | None:
+    """How precisely the best matching pattern names ``name``: (exact or not, literal characters)."""
+    if not models.allows(name):
+        return None
+    matching = [pattern for pattern in models.allow if Grant.of([pattern]).allows(name)]
+    return max((int(p == name), sum(c not in "*?" for c in p)) for p in matching)
+
+
+def _weighted(route: Route, pick: Callable[[], float]) -> Sequence[Target]:
+    """One target by weight, the others behind it in configured order."""
+    total = sum(route.weights)
+    mark = pick() * total
+    for index, weight in enumerate(route.weights):
+        mark -= weight
+        if mark < 0:
+            return (route.targets[index], *route.targets[:index], *route.targets[index + 1 :])
+    return route.targets
