@@ -86,7 +86,9 @@ def _unique_secrets(tree: Tree) -> None:
         here = (*path, "key")
         if not isinstance(secret, str) or here in tree.unusable:
             continue
-        digest = secret if secret.startswith("sha256:") else f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+        # A variable that is not UTF-8 arrives with surrogates; the schema refuses it, this rule must not fail.
+        digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = secret if secret.startswith("sha256:") else f"sha256:{digest}"
         if digest in seen:
             tree.report(here, f"the same secret as {render_path(seen[digest])}", "every key needs a secret of its own")
         else:
@@ -122,7 +124,9 @@ def _key_providers(tree: Tree, path: KeyPath, entries: Raw, known: dict[str, Key
 def _refer(tree: Tree, path: KeyPath, name: Raw, kind: str, known: dict[str, KeyPath]) -> None:
     if not isinstance(name, str) or name in known or path in tree.unusable:
         return
-    hint = nearest(name, known) or (f"known: {', '.join(sorted(known)[:10])}" if known else f"no {kind} is declared")
+    tellable = [other for other, entry in known.items() if (*entry, "name") not in tree.variables]
+    known_ones = f"known: {', '.join(tellable[:10])}" if tellable else None
+    hint = (nearest(name, tellable) or known_ones) if known else f"no {kind} is declared"
     tree.report(path, f"there is no {kind} {tree.show(path, name)}", hint)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from gateway.config.values import Dollars, EnvironmentValue, Pattern, Seconds, Section, Url
+from gateway.config.values import Dollars, EnvironmentValue, HeaderValue, Pattern, Seconds, Section, Url
 
 ToolPrices = dict[Pattern, Dollars]
 
@@ -17,7 +17,10 @@ class McpServer(Section):
     command: str | None = Field(
         default=None, min_length=1, description="Program to start and speak to over stdio; found on PATH."
     )
-    args: tuple[str, ...] = Field(default=(), description="Arguments of `command`.")
+    args: tuple[str, ...] = Field(
+        default=(),
+        description="Arguments of `command`. Put secrets into `env`: arguments are shown by `check` and by `ps`.",
+    )
     env: dict[str, EnvironmentValue] = Field(
         default={},
         description="Environment variables for `command`, added to a short allowlist (PATH, HOME, locale …). The "
@@ -27,7 +30,7 @@ class McpServer(Section):
         default=None, min_length=1, description="Working directory of `command`. Absent: the gateway's."
     )
     url: Url | None = Field(default=None, description="Address of a server over HTTP.")
-    headers: dict[str, EnvironmentValue] = Field(
+    headers: dict[str, HeaderValue] = Field(
         default={}, description="Headers sent with every request to `url`, such as Authorization."
     )
     transport: Literal["stdio", "http", "sse"] | None = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, Field
 
 from gateway.config.limits import Granted, Limited, RunLimits
-from gateway.config.values import KeySecret, Name, Pattern, Section
+from gateway.config.values import KeySecret, Name, Pattern
 
 
 class Customer(Limited, Granted):
@@ -43,8 +43,8 @@ class VirtualKey(Limited, Granted):
     key_name: Name = Field(description="Unique name: what the ledger and every message call it.")
     key: KeySecret | None = Field(
         default=None,
-        description="The secret that callers send, or `sha256:` and the 64 hexadecimal digits of its SHA-256. It should "
-        "have at least 128 random bits (`openssl rand -hex 16`). Absent: nobody can call with this key.",
+        description="The secret that callers send, or `sha256:` and the 64 hexadecimal digits of its SHA-256. It "
+        "should have at least 128 random bits (`openssl rand -hex 16`). Absent: nobody can call with this key.",
     )
     team: Name | None = Field(default=None, description="The team that it belongs to, from `teams`.")
     customer: Name | None = Field(default=None, description="The customer who pays, for a key without a team.")

@@ -63,7 +63,8 @@ class Granted(Section):
     allowed_models: tuple[Pattern, ...] | None = Field(
         default=None,
         description="Models that may be used, as patterns over `model` or `provider/model`. Grants of key, team and "
-        "customer intersect. Absent on a team or customer: no narrowing; on a key: the team's, and without a team none.",
+        "customer intersect. Absent on a team or customer: no narrowing; on a key: the team's, and without a team "
+        "none.",
     )
     allowed_tools: tuple[Pattern, ...] | None = Field(
         default=None, description="MCP tools that may be seen and called, as patterns over `server/tool`."

@@ -48,7 +48,7 @@ class Config(Section):
     tool_cache: ToolCaches = Field(
         default={}, description="Tools whose results may be cached, by pattern over `server/tool`."
     )
-    stores: Stores = Field(default=Stores(), description="Where the books and the counters are.")
+    stores: Stores = Field(default=Stores(), description="Where ledger and counters live.")
     limits: Limits = Field(default=Limits(), description="Bounds of the process.")
     ledger: Ledger = Field(default=Ledger(), description="What is kept of the ledger.")
 

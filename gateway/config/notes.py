@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ Say = Callable[[KeyPath, str, str | None], None]
 
 ACTIVE_PROVIDER_TYPES = ("openai", "anthropic")
 MIN_KEY_BITS = 128
-"""As design rule: what a virtual key should hold at least, so that it cannot be guessed."""
+"""What a virtual key should hold at least, so that it cannot be guessed."""
+_KEY_PREFIX = re.compile(r"^(?:vk|sk)-(?:bf-)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def plausible_bits(secret: str) -> float:
     A secret with few different characters for its length counts those only. Words look like random
     letters to this measure, so it finds keys that are certainly weak, not all that are.
     """
-    body = secret.rsplit("-", 1)[-1] if secret.startswith(("vk-", "sk-")) else secret
+    body = _KEY_PREFIX.sub("", secret).replace("-", "")
     if not body:
         return 0.0
     different = len(set(body))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from gateway.config.limits import Limited
-from gateway.config.values import Dollars, Name, Pattern, Seconds, Secret, Section, Url
+from gateway.config.values import Dollars, HeaderSecret, Name, Pattern, Seconds, Section, Url
 
 ProviderType = Literal[
     "openai",
@@ -71,7 +71,7 @@ class Provider(Limited):
         description="The vendor's API. Absent: as `name`, if that is one of the types. Any OpenAI-compatible endpoint "
         "is `openai` with a `base_url`."
     )
-    api_key: Secret | None = Field(
+    api_key: HeaderSecret | None = Field(
         default=None,
         description="The vendor's key. When `${VAR:-}` leaves it empty the provider is disabled, and a call that needs "
         "it says which variable is missing.",
@@ -82,8 +82,8 @@ class Provider(Limited):
     )
     auth: Literal["key", "passthrough"] = Field(
         default="key",
-        description="`key`: calls carry `api_key`. `passthrough`: the caller's own Authorization goes upstream, and the "
-        "virtual key comes in `x-bf-vk`.",
+        description="`key`: calls carry `api_key`. `passthrough`: the caller's own Authorization goes upstream, and "
+        "the virtual key comes in `x-bf-vk`.",
     )
     allowed_models: tuple[Pattern, ...] = Field(
         default=("*",),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -23,6 +24,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _check_host_name(value: str) -> str:
+    if not re.fullmatch(r"[^/\s@]+", value):
+        raise ValueError("must be a host name, with or without port, such as gate.example.com")
+    return value
+
+
+def _check_origin(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s@]+", value):
+        raise ValueError("must be an origin without path, such as https://app.example.com")
+    return value
+
+
+def _check_network(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must be an IP address or network, such as 10.0.0.0/8") from None
+    return value
+
+
 def _check_store(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         if value.split(":", 1)[0] not in schemes:
@@ -38,6 +59,11 @@ def _check_counters(value: str) -> str:
     return value
 
 
+HostName = Annotated[str, AfterValidator(_check_host_name)]
+Origin = Annotated[str, AfterValidator(_check_origin)]
+Network = Annotated[str, AfterValidator(_check_network)]
+
+
 class Server(Section):
     """Where the gateway listens and under which names it may be addressed."""
 
@@ -48,13 +74,13 @@ class Server(Section):
     )
     port: int = Field(default=8080, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
     public_url: Url | None = Field(default=None, description="Address that clients use, when it is not `host:port`.")
-    allowed_hosts: tuple[str, ...] = Field(
+    allowed_hosts: tuple[HostName, ...] = Field(
         default=(), description="Host names that requests may carry, beside loopback names and that of `public_url`."
     )
-    allowed_origins: tuple[str, ...] = Field(
+    allowed_origins: tuple[Origin, ...] = Field(
         default=(), description="Web origins whose pages may call the gateway, such as `https://app.example.com`."
     )
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: tuple[Network, ...] = Field(
         default=(), description="Addresses or networks (CIDR) whose `X-Forwarded-*` headers are believed."
     )
 
@@ -93,8 +119,8 @@ class Budgets(Section):
 
     enforcement: Enforcement = Field(
         default="expected",
-        description="`expected` holds the input and a typical length of the answer; the overshoot is bounded and on the "
-        "row. `strict` holds the request's `max_tokens` and never overruns.",
+        description="`expected` holds the input and a typical length of the answer; the overshoot is bounded and on "
+        "the row. `strict` holds the request's `max_tokens` and never overruns.",
     )
     expected_output_tokens: int = Field(
         default=4096, ge=1, le=1_000_000, description="Output tokens held for an answer with `enforcement: expected`."

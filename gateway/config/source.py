@@ -82,10 +82,16 @@ def parse(data: bytes) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise SourceError(mark.line + 1 if mark else 0, f"not valid YAML: {reason}") from None
+        raise SourceError(mark.line + 1 if mark else 0, f"not valid YAML: {reason}{_advice(text, mark)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SourceError(line, f"not valid YAML: character U+{int(error.character):04X} is not allowed") from None
+
+
+def _advice(text: str, mark: yaml.Mark | None) -> str:
+    """A variable without quotes is the usual reason why a flow mapping breaks."""
+    line = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+    return '; inside { } and [ ] quote a variable: "${VAR}"' if "${" in line else ""
 
 
 class _Builder:

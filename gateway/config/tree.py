@@ -14,7 +14,7 @@ from gateway.config.environment import expand
 from gateway.config.problems import KeyPath, Problem
 from gateway.config.source import MappingNode, Node, ScalarNode, SequenceNode
 
-Raw: TypeAlias = "str | None | list[Raw] | dict[str, Raw]"
+Raw: TypeAlias = "str | list[Raw] | dict[str, Raw] | None"
 
 
 @dataclass(slots=True)

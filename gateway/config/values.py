@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,9 +23,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from policies.egress import EgressGuard
+
 MAX_DOLLARS = Decimal(1_000_000_000)
 """A larger amount is taken for a typing error."""
-_NANO_PLACES = -9
+_NANO_DOLLAR = Decimal("1e-9")
 _DURATION = re.compile(r"([1-9][0-9]{0,3})([mhdwMY])")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -34,10 +37,27 @@ _KEY_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 DurationUnit = Literal["m", "h", "d", "w", "M", "Y"]
 
 
+def ordered_fields(section: type[BaseModel]) -> list[str]:
+    """A block's keys as people write them: its own (the name first), then those it shares with others."""
+    own = [name for name in section.model_fields if name in section.__annotations__]
+    return own + [name for name in section.model_fields if name not in own]
+
+
+def _order_properties(schema: dict[str, Any], section: type[BaseModel]) -> None:
+    properties = schema.get("properties", {})
+    schema["properties"] = {name: properties[name] for name in ordered_fields(section)}
+
+
 class Section(BaseModel):
     """Base of every block: frozen, and an unknown key is an error. Messages never quote the input."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        json_schema_extra=_order_properties,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +101,7 @@ def parse_dollars(value: object) -> Decimal:
         raise ValueError("must not be negative")
     if amount > MAX_DOLLARS:
         raise ValueError(f"must be at most {MAX_DOLLARS:,} dollars")
-    exponent = amount.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and exponent < _NANO_PLACES:
+    if amount % _NANO_DOLLAR:
         raise ValueError("must not be finer than a nano-dollar (9 decimal places)")
     return amount
 
@@ -114,9 +133,26 @@ def _check_key_secret(secret: SecretStr) -> SecretStr:
 
 
 def _check_url(url: str) -> str:
-    if not re.match(r"https?://[^/\s]+", url):
+    if not url.startswith(("http://", "https://")):
         raise ValueError("must be a URL that begins with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        valid = parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("is not a valid URL")
+    reason = EgressGuard().judge_url(url, "operator")
+    if reason is not None:
+        raise ValueError(f"is not a usable URL: {reason}")
     return url
+
+
+def _check_header_value(secret: SecretStr) -> SecretStr:
+    """RFC 9110 section 5.5: a field value has no CR, LF or NUL. A trailing line break is the usual slip."""
+    if set(secret.get_secret_value()) & set("\r\n\0"):
+        raise ValueError("contains a line break; remove it (it travels in an HTTP header)")
+    return secret
 
 
 def _check_pattern(pattern: str) -> str:
@@ -158,14 +194,17 @@ Pattern = Annotated[str, AfterValidator(_check_pattern)]
 
 Url = Annotated[str, AfterValidator(_check_url)]
 
-Secret = SecretStr
-"""A value that is never printed."""
+HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header_value)]
+"""A value that is never printed and travels in a header."""
 
 KeySecret = Annotated[SecretStr, AfterValidator(_check_key_secret)]
 """A virtual key, or ``sha256:`` and the 64 hexadecimal digits of its SHA-256."""
 
 EnvironmentValue = Annotated[SecretStr, BeforeValidator(_empty_for_null)]
-"""A value of a child's environment or a header: may be empty."""
+"""A value of a child's environment; may be empty."""
+
+HeaderValue = Annotated[SecretStr, BeforeValidator(_empty_for_null), AfterValidator(_check_header_value)]
+"""A value of a header; may be empty."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=10**15)]

@@ -1,0 +1,160 @@
+"""What one member offers: an immutable snapshot, read page by page, and how reading it ended.
+
+Items stay raw JSON; only their names are looked at. A member that fails keeps its last snapshot, with
+its age, and says why (law 8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from mcp_hub.seams import Era, MemberFault, RawObject, Reply, RpcError, Session
+
+ItemKind = Literal["tools", "resources", "templates", "prompts"]
+
+MAX_PAGES = 1_000
+MAX_ITEMS = 100_000
+LIST_TIMEOUT_S = 30.0
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_string = msgspec.json.Decoder(str).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One tool, prompt (``name``), resource (URI) or template (URI template), otherwise untouched."""
+
+    name: str
+    raw: RawObject
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How one kind is listed: the method, the array's field, the field that names an item."""
+
+    kind: ItemKind
+    method: str
+    field: str
+    name: str
+    capability: str
+
+
+LISTINGS = (
+    Listing("tools", "tools/list", "tools", "name", "tools"),
+    Listing("prompts", "prompts/list", "prompts", "name", "prompts"),
+    Listing("resources", "resources/list", "resources", "uri", "resources"),
+    Listing("templates", "resources/templates/list", "resourceTemplates", "uriTemplate", "resources"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSnapshot:
+    """Everything that a member offered at one moment."""
+
+    server: str
+    era: Era
+    capabilities: frozenset[str]
+    instructions: str | None
+    items: Mapping[ItemKind, tuple[Item, ...]]
+    unusable: int
+    """Items without a usable name: left out."""
+    digest: str
+    taken_ns: int
+
+
+async def read_member(server: str, session: Session, now_ns: int) -> MemberSnapshot | MemberFault:
+    """Read all lists of a member, every page."""
+    items: dict[ItemKind, tuple[Item, ...]] = {}
+    unusable = 0
+    for listing in LISTINGS:
+        if listing.capability not in session.capabilities:
+            items[listing.kind] = ()
+            continue
+        found = await _read_list(session, listing)
+        if isinstance(found, MemberFault):
+            return found
+        items[listing.kind], dropped = found
+        unusable += dropped
+    return MemberSnapshot(
+        server=server,
+        era=session.era,
+        capabilities=frozenset(session.capabilities),
+        instructions=session.instructions,
+        items=items,
+        unusable=unusable,
+        digest=_digest(items, session.instructions),
+        taken_ns=now_ns,
+    )
+
+
+async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ...], int] | MemberFault:
+    found: dict[str, Item] = {}
+    unusable = 0
+    cursor: msgspec.Raw | None = None
+    seen: set[bytes] = set()
+    for _ in range(MAX_PAGES):
+        params: dict[str, msgspec.Raw] = {} if cursor is None else {"cursor": cursor}
+        reply: Reply = await session.request(listing.method, params, timeout=LIST_TIMEOUT_S)
+        if isinstance(reply, MemberFault):
+            return reply
+        if isinstance(reply, RpcError):
+            if reply.code == -32601:  # declared, but not there: many servers do so for templates
+                return (), 0
+            return _fault("member_list_failed", f"{listing.method} failed: {reply.message} ({reply.code})")
+        page = _page(reply, listing)
+        if page is None:
+            return _fault("member_invalid_reply", f"{listing.method} answered without a list of {listing.field!r}.")
+        raws, cursor = page
+        for raw in raws:
+            name = _name(raw.get(listing.name))
+            if name is None or name in found:
+                unusable += 1
+            else:
+                found[name] = Item(name, raw)
+        if len(found) > MAX_ITEMS:
+            return _fault("member_list_too_long", f"{listing.method} lists more than {MAX_ITEMS} items.")
+        if cursor is None:
+            return tuple(found.values()), unusable
+        if bytes(cursor) in seen:
+            return _fault("member_list_endless", f"{listing.method} returned the same cursor twice.")
+        seen.add(bytes(cursor))
+    return _fault("member_list_too_long", f"{listing.method} has more than {MAX_PAGES} pages.")
+
+
+def _page(reply: msgspec.Raw, listing: Listing) -> tuple[list[dict[str, msgspec.Raw]], msgspec.Raw | None] | None:
+    try:
+        fields = _object(reply)
+        raws = _items(fields[listing.field])
+    except (msgspec.MsgspecError, KeyError):
+        return None
+    cursor = fields.get("nextCursor")
+    if cursor is None or bytes(cursor) == b"null":
+        return raws, None
+    return raws, cursor.copy()
+
+
+def _name(raw: msgspec.Raw | None) -> str | None:
+    if raw is None:
+        return None
+    try:
+        return _string(raw) or None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _digest(items: Mapping[ItemKind, tuple[Item, ...]], instructions: str | None) -> str:
+    digest = hashlib.sha256((instructions or "").encode())
+    for kind in sorted(items):
+        for item in items[kind]:
+            digest.update(msgspec.json.encode(item.raw))
+    return digest.hexdigest()
+
+
+def _fault(code: str, message: str) -> MemberFault:
+    return MemberFault(code=code, message=message, stage="answer", sent=True)
