@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from mcp_hub.catalog import MemberSnapshot, read_member
-from mcp_hub.outcome import MemberOutcome
+from mcp_hub.outcome import MemberOutcome, State
 from mcp_hub.seams import MemberFault, Notification, Session, SessionKey
 from mcp_hub.subscriptions import Subscription, Subscriptions
 from mcp_hub.view import View, build_view
@@ -201,13 +201,12 @@ class Hub:
 
     def _failed(self, member: _Member, fault: MemberFault, now: int) -> None:
         taken = member.snapshot.taken_ns if member.snapshot is not None else None
-        state = "failed" if member.snapshot is None else "stale"
-        if member.outcome.code != fault.code or member.outcome.state != state:
-            log.warning("member_failed", server=member.name, code=fault.code, reason=fault.message)
-            member.outcome = MemberOutcome(
-                member.name, "failed" if taken is None else "stale", now, fault.code, fault.message, taken
-            )
-            self._moved()
+        state: State = "failed" if taken is None else "stale"
+        if member.outcome.code == fault.code and member.outcome.state == state:
+            return
+        log.warning("member_failed", server=member.name, code=fault.code, reason=fault.message)
+        member.outcome = MemberOutcome(member.name, state, now, fault.code, fault.message, taken)
+        self._moved()
 
     def _moved(self) -> None:
         self._generation += 1

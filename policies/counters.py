@@ -4,6 +4,9 @@
 money and tokens and a parallel slot on every tier; ``settle`` puts actual usage in its place, in the
 window in which the hold was taken. Every check and every change of one step happens without
 awaiting in between, which is what makes it atomic on one event loop.
+
+What costs nothing is not refused for money, and what uses no tokens is not refused for tokens, however
+much of the limit is used up.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from policies.refusals import budget_exceeded, parallel_limited, rate_limited
+from policies.refusals import budget_exceeded, call_too_large, parallel_limited, rate_limited
 from policies.tiers import Budget, Rate, Tier, TierId, Window
 from policies.types import Refusal
 from policies.windows import Counter, counter
@@ -60,7 +63,7 @@ class Counters(Protocol):
         self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], cost_nano: int, tokens: int, now_ns: int
     ) -> Hold | Exhausted:
         """Hold money, tokens and a parallel slot on all tiers or on none; ``target_tiers`` (a
-        provider's own) also count the attempt as a request."""
+        provider's own) also count the attempt as a request. Holds nothing if it is cancelled."""
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         """Replace the hold by actual usage; zero releases it."""
@@ -69,105 +72,125 @@ class Counters(Protocol):
         """Every limit of ``tiers`` with its present use."""
 
 
-class _TierState:
-    """Live usage of one tier."""
+class _Account:
+    """Live usage of one tier; outlives every edit of the tier's limits."""
 
-    __slots__ = ("budgets", "held_cost", "held_tokens", "in_flight", "rates", "tier")
+    __slots__ = ("_counters", "budgets", "held_cost", "held_tokens", "in_flight", "requests", "tier", "tokens")
 
-    def __init__(self, tier: Tier, counters: dict[tuple[str, Window], Counter], now_ns: int) -> None:
-        def find(measure: str, window: Window) -> Counter:
-            return counters.setdefault((measure, window), counter(window, now_ns))
-
-        self.tier = tier
-        self.budgets = [(b, find("cost", b.window)) for b in tier.budgets]
-        self.rates = [(r, find(r.unit, r.window)) for r in tier.rates]
+    def __init__(self, tier: Tier, now_ns: int) -> None:
+        # Usage by measure and window, also of windows that no limit asks about now: a limit that is
+        # taken away and put back has missed nothing.
+        self._counters: dict[str, dict[Window, Counter]] = {"cost": {}, "tokens": {}, "requests": {}}
         self.held_cost = 0
         self.held_tokens = 0
         self.in_flight = 0
+        self.adopt(tier, now_ns)
+
+    def adopt(self, tier: Tier, now_ns: int) -> None:
+        """Take the limits of ``tier``, which is this account's tier, new or edited."""
+        self.tier = tier
+        self.budgets = [(budget, self.counter("cost", budget.window, now_ns)) for budget in tier.budgets]
+        limits = [(rate, self.counter(rate.unit, rate.window, now_ns)) for rate in tier.rates]
+        self.tokens = [(rate, used) for rate, used in limits if rate.unit == "tokens"]
+        self.requests = [(rate, used) for rate, used in limits if rate.unit == "requests"]
+
+    def counter(self, measure: str, window: Window, now_ns: int) -> Counter:
+        counters = self._counters[measure]
+        found = counters.get(window)
+        if found is None:
+            found = counters[window] = counter(window, now_ns)
+        return found
+
+    def count(self, measure: str, amount: int, at_ns: int) -> None:
+        """Count once per window, however many limits share it."""
+        for used in self._counters[measure].values():
+            used.add(amount, at_ns)
 
 
 class MemoryCounters:
-    """``Counters`` of one process."""
+    """``Counters`` of one process. Its time never runs backwards: while the system's clock does, usage
+    counts where the clock had already been, so that it cannot fall between two windows."""
 
     def __init__(self) -> None:
-        self._states: dict[TierId, _TierState] = {}
-        self._counters: dict[TierId, dict[tuple[str, Window], Counter]] = {}
+        self._accounts: dict[TierId, _Account] = {}
+        self._latest_ns = 0
 
     async def meter(self, tiers: Sequence[Tier], now_ns: int) -> Exhausted | None:
-        states = [self._state(tier, now_ns) for tier in tiers]
-        for state in states:
-            refusal = _request_room(state, now_ns)
+        now_ns = self._advance(now_ns)
+        accounts = [self._account(tier, now_ns) for tier in tiers]
+        for account in accounts:
+            refusal = _request_room(account, now_ns)
             if refusal is not None:
-                return Exhausted(state.tier.id, refusal)
-        for state in states:
-            _count_request(state, now_ns)
+                return Exhausted(account.tier.id, refusal)
+        for account in accounts:
+            account.count("requests", 1, now_ns)
         return None
 
     async def reserve(
         self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], cost_nano: int, tokens: int, now_ns: int
     ) -> Hold | Exhausted:
-        own = [self._state(tier, now_ns) for tier in tiers]
-        target = [self._state(tier, now_ns) for tier in target_tiers]
-        for state in target:
-            refusal = _request_room(state, now_ns) or _hold_room(state, cost_nano, tokens, now_ns)
+        now_ns = self._advance(now_ns)
+        own = [self._account(tier, now_ns) for tier in tiers]
+        target = [self._account(tier, now_ns) for tier in target_tiers]
+        for account in target:
+            refusal = _request_room(account, now_ns) or _hold_room(account, cost_nano, tokens, now_ns)
             if refusal is not None:
-                return Exhausted(state.tier.id, refusal)
-        for state in own:
-            refusal = _hold_room(state, cost_nano, tokens, now_ns)
+                return Exhausted(account.tier.id, refusal)
+        for account in own:
+            refusal = _hold_room(account, cost_nano, tokens, now_ns)
             if refusal is not None:
-                return Exhausted(state.tier.id, refusal)
-        for state in target:
-            _count_request(state, now_ns)
-        for state in (*own, *target):
-            state.held_cost += cost_nano
-            state.held_tokens += tokens
-            state.in_flight += 1
+                return Exhausted(account.tier.id, refusal)
+        for account in target:
+            account.count("requests", 1, now_ns)
+        for account in (*own, *target):
+            account.held_cost += cost_nano
+            account.held_tokens += tokens
+            account.in_flight += 1
         return Hold((*tiers, *target_tiers), cost_nano, tokens, now_ns)
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         for tier in hold.tiers:
-            state = self._state(tier, hold.taken_ns)
-            state.held_cost -= hold.cost_nano
-            state.held_tokens -= hold.tokens
-            state.in_flight -= 1
+            # By name: the tier may have been edited since, and its present limits count this too.
+            account = self._accounts[tier.id]
+            account.held_cost -= hold.cost_nano
+            account.held_tokens -= hold.tokens
+            account.in_flight -= 1
             if cost_nano:
-                for _, money in state.budgets:
-                    money.add(cost_nano, hold.taken_ns)
-            for rate, used in state.rates:
-                if rate.unit == "tokens" and tokens:
-                    used.add(tokens, hold.taken_ns)
+                account.count("cost", cost_nano, hold.taken_ns)
+            if tokens:
+                account.count("tokens", tokens, hold.taken_ns)
 
     def restore(self, tier: Tier, measure: str, window: Window, amount: int, at_ns: int) -> None:
-        """Put usage back that the ledger remembers, when a process starts."""
-        counters = self._counters.setdefault(tier.id, {})
-        counters.setdefault((measure, window), counter(window, at_ns)).add(amount, at_ns)
+        """Put usage back that the ledger remembers, when a process starts. ``measure`` as in
+        ``LimitState``, ascending in time for each window."""
+        self._account(tier, at_ns).counter(measure, window, at_ns).add(amount, at_ns)
 
     def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
+        now_ns = self._advance(now_ns)
         found: list[LimitState] = []
         for tier in tiers:
-            state = self._state(tier, now_ns)
-            for budget, used in state.budgets:
-                found.append(_limit(tier, "cost", budget, used, state.held_cost, now_ns))
-            for rate, used in state.rates:
-                held = state.held_tokens if rate.unit == "tokens" else 0
-                found.append(_limit(tier, rate.unit, rate, used, held, now_ns))
+            account = self._account(tier, now_ns)
+            for budget, spent in account.budgets:
+                found.append(_limit(tier, "cost", budget, spent, account.held_cost, now_ns))
+            for rate, used in account.tokens:
+                found.append(_limit(tier, "tokens", rate, used, account.held_tokens, now_ns))
+            for rate, used in account.requests:
+                found.append(_limit(tier, "requests", rate, used, 0, now_ns))
             if tier.parallel is not None:
-                found.append(LimitState(tier.id, "parallel", None, tier.parallel, state.in_flight, 0, None))
+                found.append(LimitState(tier.id, "parallel", None, tier.parallel, account.in_flight, 0, None))
         return found
 
-    def _state(self, tier: Tier, now_ns: int) -> _TierState:
-        state = self._states.get(tier.id)
-        if state is None or state.tier is not tier:
-            state = self._replace(tier, state, now_ns)
-        return state
+    def _advance(self, now_ns: int) -> int:
+        self._latest_ns = max(self._latest_ns, now_ns)
+        return self._latest_ns
 
-    def _replace(self, tier: Tier, old: _TierState | None, now_ns: int) -> _TierState:
-        """A tier whose limits were edited keeps its usage and what is in flight."""
-        new = _TierState(tier, self._counters.setdefault(tier.id, {}), now_ns)
-        if old is not None:
-            new.held_cost, new.held_tokens, new.in_flight = old.held_cost, old.held_tokens, old.in_flight
-        self._states[tier.id] = new
-        return new
+    def _account(self, tier: Tier, now_ns: int) -> _Account:
+        account = self._accounts.get(tier.id)
+        if account is None:
+            account = self._accounts[tier.id] = _Account(tier, now_ns)
+        elif account.tier is not tier:
+            account.adopt(tier, now_ns)
+        return account
 
 
 def _limit(tier: Tier, measure: str, limit: Budget | Rate, used: Counter, held: int, now_ns: int) -> LimitState:
@@ -175,31 +198,28 @@ def _limit(tier: Tier, measure: str, limit: Budget | Rate, used: Counter, held: 
     return LimitState(tier.id, measure, limit.window, top, used.used(now_ns), held, used.reset_at(now_ns))
 
 
-def _request_room(state: _TierState, now_ns: int) -> Refusal | None:
-    for rate, used in state.rates:
-        if rate.unit == "requests" and used.used(now_ns) + 1 > rate.limit:
-            return rate_limited(state.tier.id, rate, used.used(now_ns), used.room_at(now_ns, 1, rate.limit), now_ns)
+def _request_room(account: _Account, now_ns: int) -> Refusal | None:
+    for rate, used in account.requests:
+        count = used.used(now_ns)
+        if count >= rate.limit:
+            return rate_limited(account.tier.id, rate, count, used.room_at(now_ns, 1, rate.limit), now_ns)
     return None
 
 
-def _count_request(state: _TierState, now_ns: int) -> None:
-    for rate, used in state.rates:
-        if rate.unit == "requests":
-            used.add(1, now_ns)
-
-
-def _hold_room(state: _TierState, cost_nano: int, tokens: int, now_ns: int) -> Refusal | None:
-    tier = state.tier
-    if tier.parallel is not None and state.in_flight >= tier.parallel:
+def _hold_room(account: _Account, cost_nano: int, tokens: int, now_ns: int) -> Refusal | None:
+    tier = account.tier
+    if tier.parallel is not None and account.in_flight >= tier.parallel:
         return parallel_limited(tier.id, tier.parallel)
-    for budget, money in state.budgets:
-        taken = money.used(now_ns) + state.held_cost
-        if taken + cost_nano > budget.limit_nano:
-            return budget_exceeded(tier.id, budget, taken, cost_nano, money.reset_at(now_ns))
-    for rate, used in state.rates:
-        if rate.unit != "tokens":
-            continue
-        spent = used.used(now_ns) + state.held_tokens
-        if spent + tokens > rate.limit:
-            return rate_limited(tier.id, rate, spent, used.room_at(now_ns, tokens, rate.limit), now_ns)
+    if cost_nano:
+        for budget, money in account.budgets:
+            taken = money.used(now_ns) + account.held_cost
+            if taken + cost_nano > budget.limit_nano:
+                return budget_exceeded(tier.id, budget, taken, cost_nano, money.reset_at(now_ns))
+    if tokens:
+        for rate, used in account.tokens:
+            spent = used.used(now_ns) + account.held_tokens
+            if tokens > rate.limit:
+                return call_too_large(tier.id, rate, tokens)
+            if spent + tokens > rate.limit:
+                return rate_limited(tier.id, rate, spent, used.room_at(now_ns, tokens, rate.limit), now_ns)
     return None

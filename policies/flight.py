@@ -4,7 +4,8 @@ One owned task, any number of listeners, a deadline. What the executor emits (re
 notifications: opaque to the core) reaches every listener in order; the flight's result is what its
 work returns. A listener that leaves takes nothing from the others. The last one that leaves cancels
 the flight, unless its protocol says that leaving is not cancelling (``on_abandon="keep"``): then it
-runs to its end or its deadline.
+runs to its end or its deadline. Work that begins to settle calls ``land``: from then on nothing
+cancels it.
 
 Back-pressure: ``emit`` never blocks; an executor that emits streams awaits ``room()`` between reads,
 which waits while a listener is more than ``backlog_bytes`` behind.
@@ -15,17 +16,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 R = TypeVar("R")
 
 OnAbandon = Literal["cancel", "keep"]
+CancelReason = Literal["caller", "shutdown"]
 
 BACKLOG_BYTES = 256 * 1024
 
 
 class Listener:
-    """One reader of a flight's events. ``get`` returns ``None`` after the last one."""
+    """One reader of a flight's events: one task at a time may wait in ``get``."""
 
     __slots__ = ("_backlog", "_events", "_flight", "_waiter", "left")
 
@@ -78,11 +80,22 @@ class Listener:
 class Flight(Generic[R]):
     """Runs ``work(flight)`` in a task of its own and fans its events out.
 
-    ``result`` is valid once ``done``. Work that raises ends the flight with ``failure`` set; the
-    passage's work returns values, so a failure is a defect and is re-raised to whoever asks.
+    ``result`` is valid once ``done``. The passage's work returns values, so work that raises is a
+    defect: it is reported to the loop's exception handler and re-raised to whoever asks for the result.
     """
 
-    __slots__ = ("_failure", "_history", "_listeners", "_on_abandon", "_result", "_room", "_task", "cancelled")
+    __slots__ = (
+        "_ended",
+        "_failure",
+        "_history",
+        "_landing",
+        "_listeners",
+        "_on_abandon",
+        "_result",
+        "_room",
+        "_task",
+        "cancelled",
+    )
 
     def __init__(self, *, on_abandon: OnAbandon = "cancel", replay: bool = False) -> None:
         self._listeners: list[Listener] = []
@@ -92,7 +105,10 @@ class Flight(Generic[R]):
         self._result: R | None = None
         self._failure: BaseException | None = None
         self._room: asyncio.Future[None] | None = None
-        self.cancelled = False
+        self._ended = False
+        self._landing = False
+        self.cancelled: CancelReason | None = None
+        """Who asked for the end before the work began to settle."""
 
     def start(self, work: Callable[[Flight[R]], Awaitable[R]]) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(work))
@@ -133,39 +149,59 @@ class Flight(Generic[R]):
         if not self._listeners and self._on_abandon == "cancel":
             self.cancel()
 
-    def cancel(self) -> None:
-        """End the work now; its executor settles what was used."""
-        if self._task is not None and not self._task.done():
-            self.cancelled = True
-            # Not at once: a task that is cancelled before its first step never runs its work, and
-            # what the work would have settled would stay open.
-            asyncio.get_running_loop().call_soon(self._task.cancel)
+    def cancel(self, reason: CancelReason = "caller") -> None:
+        """End the work now; it settles what was used. Without effect twice, or once it has landed."""
+        if self._task is None or self._landing or self._ended or self.cancelled is not None:
+            return
+        self.cancelled = reason
+        # Not at once: a task that is cancelled before its first step never runs its work, and what the
+        # work would have settled would stay open.
+        asyncio.get_running_loop().call_soon(self._interrupt, self._task)
+
+    def land(self) -> None:
+        """Said by the work when it begins to settle: a cancellation now would leave the books open."""
+        self._landing = True
 
     @property
     def done(self) -> bool:
-        return self._task is not None and (self._result is not None or self._failure is not None)
+        return self._ended
 
     @property
     def result(self) -> R:
         if self._failure is not None:
             raise self._failure
-        if self._result is None:
+        if not self._ended:
             raise RuntimeError("the flight has not ended")
-        return self._result
+        return cast(R, self._result)
 
     async def wait(self) -> R:
         """The result, once the flight has ended. Cancelling the waiter does not cancel the flight."""
-        if not self.done and self._task is not None:
-            await asyncio.wait((self._task,))
+        await self.ended()
         return self.result
+
+    async def ended(self) -> None:
+        """Wait until the flight has ended, well or badly."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait((self._task,))
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
+        if not self._landing:
+            task.cancel()
 
     async def _run(self, work: Callable[[Flight[R]], Awaitable[R]]) -> None:
         try:
             self._result = await work(self)
-        except BaseException as failure:  # noqa: BLE001 - handed to every listener through `result`
-            self._failure = failure
-            if not isinstance(failure, asyncio.CancelledError | Exception):
-                raise
+        except asyncio.CancelledError as cancelled:
+            self._failure = cancelled
+        except Exception as defect:  # noqa: BLE001 - supervision boundary: nobody may be left to ask
+            self._failure = defect
+            report_defect("the work of a flight failed", defect)
         finally:
+            self._ended = True
             for listener in self._listeners:
                 listener.wake()
+
+
+def report_defect(what: str, defect: Exception) -> None:
+    """Tell the loop's exception handler, which logs it, of a failure that no caller may ever see."""
+    asyncio.get_running_loop().call_exception_handler({"message": what, "exception": defect})

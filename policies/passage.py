@@ -8,12 +8,14 @@ flight that may outlive the caller. Providers and the MCP hub are executors hand
 ``Dispatch``; neither checks a budget, and no surface dispatches without this path.
 
 Everything that happens is one ledger row per attempt: written to the journal before the attempt
-leaves (so that a killed process finds it again) and closed when it is settled.
+leaves (so that a killed process finds it again) and closed when it is settled. A hold that was taken
+is settled whatever happens: by the flight, which nothing can cancel once it settles.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,13 +23,15 @@ import msgspec
 
 from policies.counters import Counters, Hold
 from policies.dispatch import Attempt, Dispatch, Target
-from policies.flight import Flight, OnAbandon
+from policies.flight import Flight, OnAbandon, report_defect
 from policies.identity import VirtualKey
 from policies.ledger import Ledger, LedgerRow, OpenEntry
 from policies.rows import open_row, refused_row, settled_row
 from policies.runs import ToolUseIndex
 from policies.settlement import charge
+from policies.tiers import Tier
 from policies.types import Call, Estimate, Outcome, Refusal
+
 
 class Settled(msgspec.Struct, frozen=True):
     """How a flight ended: the outcome for the caller and the row for the books."""
@@ -85,7 +89,6 @@ class Passage:
             return self._refuse(key, call, reserved)
         target, hold, estimate = reserved
         attempt = Attempt(key, call, 1, target)
-        self._ledger.open(OpenEntry(row=open_row(attempt, hold, estimate)))
         flight: Flight[Settled] = Flight(on_abandon=terms.on_abandon)
         self._flights.add(flight)
         attempt.fly(flight, self._tool_uses)
@@ -98,13 +101,14 @@ class Passage:
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for the flights under way, then cancel the rest; every one is settled on return."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        while self._flights and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait([asyncio.ensure_future(f.wait()) for f in self._flights], timeout=left)
-        remaining = list(self._flights)
-        for flight in remaining:
-            flight.cancel()
-        await asyncio.gather(*(flight.wait() for flight in remaining), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._flights:
+                    await asyncio.gather(*(flight.ended() for flight in self._flights))
+        while self._flights:
+            for flight in self._flights:
+                flight.cancel("shutdown")
+            await asyncio.gather(*(flight.ended() for flight in self._flights))
 
     async def _reserve(
         self, key: VirtualKey, targets: Sequence[Target], dispatch: Dispatch
@@ -114,8 +118,10 @@ class Passage:
         refusal: Refusal | None = None
         for target in targets:
             estimate = dispatch.estimate(target)
-            cost = target.price.hold(estimate, strict=self._strict)
-            tokens = estimate.input_tokens + estimate.expected_output_tokens
+            strict = self._strict or _any_strict(key.tiers) or _any_strict(target.tiers)
+            cost = target.price.hold(estimate, strict=strict)
+            tokens = estimate.input_tokens
+            tokens += estimate.max_output_tokens if strict else estimate.expected_output_tokens
             held = await self._counters.reserve(key.tiers, target.tiers, cost, tokens, self._clock())
             if isinstance(held, Hold):
                 return target, held, estimate
@@ -138,22 +144,41 @@ class Passage:
         """Dispatch and settle. However this ends, the hold is settled and the row recorded."""
         outcome = _DEFECT
         try:
-            async with asyncio.timeout(terms.deadline_s):
-                outcome = await dispatch.run(attempt)
-        except TimeoutError:
-            outcome = _timed_out(terms.deadline_s)
-        except asyncio.CancelledError:
-            outcome = _CANCELLED
+            self._ledger.open(OpenEntry(row=open_row(attempt, hold, estimate)))
+            outcome = await self._dispatch(flight, attempt, dispatch, terms.deadline_s)
+        except Exception as defect:  # noqa: BLE001 - supervision boundary: the caller gets an outcome, the operator a log
+            report_defect(f"call {attempt.call.context.call_id} failed inside the gate", defect)
         finally:
-            settled = await self._settle(attempt, hold, estimate, outcome)
-            self._flights.discard(flight)
+            flight.land()
+            try:
+                settled = await self._settle(attempt, hold, estimate, outcome)
+            finally:
+                self._flights.discard(flight)
         return settled
+
+    async def _dispatch(
+        self, flight: Flight[Settled], attempt: Attempt, dispatch: Dispatch, deadline_s: float
+    ) -> Outcome:
+        """Make the attempt, within its deadline, unless it is cancelled."""
+        try:
+            async with asyncio.timeout(deadline_s) as deadline:
+                return await dispatch.run(attempt)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return _timed_out(deadline_s)
+        except asyncio.CancelledError as stray:
+            if flight.cancelled is None and not _cancelling():
+                raise RuntimeError("the executor raised a cancellation that nobody asked for") from stray
+            return _CANCELLED if flight.cancelled == "caller" else _STOPPED
 
     async def _settle(self, attempt: Attempt, hold: Hold, estimate: Estimate, outcome: Outcome) -> Settled:
         charged = charge(attempt, estimate, outcome)
-        await self._counters.settle(hold, charged.cost_nano, charged.usage.total)
         row = settled_row(attempt, outcome, charged, self._clock())
-        self._ledger.record(row)
+        try:
+            self._ledger.record(row)
+        finally:
+            await self._counters.settle(hold, charged.cost_nano, charged.usage.total)
         return Settled(outcome, row)
 
     def _refuse(self, key: VirtualKey | None, call: Call, refusal: Refusal) -> Refusal:
@@ -162,6 +187,9 @@ class Passage:
 
 
 _CANCELLED = Outcome(kind="cancelled", code="cancelled", message="The caller left before the answer was complete.")
+_STOPPED = Outcome(
+    kind="cancelled", code="shutting_down", message="The gate stopped before the answer was complete: try again."
+)
 _DEFECT = Outcome(
     kind="failed", code="internal_error", message="The gate failed inside; the operator's log has the reason."
 )
@@ -170,3 +198,15 @@ _DEFECT = Outcome(
 def _timed_out(seconds: float) -> Outcome:
     return Outcome(kind="failed", code="deadline_exceeded", message=f"No complete answer within {seconds:g} seconds.")
 
+
+def _any_strict(tiers: Sequence[Tier]) -> bool:
+    """Whether a tier holds the most that a call may use; then all of them do, as there is one hold."""
+    for tier in tiers:
+        if tier.enforcement == "strict":
+            return True
+    return False
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

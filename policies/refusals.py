@@ -133,6 +133,25 @@ def rate_limited(tier: TierId, rate: Rate, used: int, room_at_ns: int, now_ns: i
     )
 
 
+def call_too_large(tier: TierId, rate: Rate, needed: int) -> Refusal:
+    """One call that is larger than the whole limit: no waiting helps, so there is no time to wait."""
+    return Refusal(
+        kind="rate",
+        code="rate_limited",
+        message=(
+            f"This call may use {needed} tokens, more than the whole rate limit of {tier}: {rate.limit} "
+            f"{rate.unit} per {rate.window}. Send less, or ask for fewer tokens of output."
+        ),
+        details={
+            "tier": str(tier),
+            "unit": rate.unit,
+            "limit": rate.limit,
+            "needed": needed,
+            "window": str(rate.window),
+        },
+    )
+
+
 def parallel_limited(tier: TierId, limit: int) -> Refusal:
     return Refusal(
         kind="rate",

@@ -1,0 +1,297 @@
+"""The MCP endpoint: ``/mcp`` for everything a key may use, ``/mcp/{server}`` for one server.
+
+Both protocol eras on one address. What decides the era is what the request says of itself: a handshake
+version in the header, or no modern ``_meta`` at all, is the initialize era; everything else is modern,
+so that a client of an unknown version learns which ones there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.surfaces.credentials import identify
+from gateway.surfaces.http import (
+    JSON,
+    BodyTooLarge,
+    ClientGone,
+    Header,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    read_body,
+    send_bytes,
+    send_json,
+)
+from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal
+from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker, McpRequests
+from gateway.surfaces.mcp_streams import CallStream, change_stream, listen_stream
+from mcp_hub.dispatch import MemberCall, MemberDispatch, ToolPrice
+from mcp_hub.hub import Hub
+from mcp_hub.seams import LEGACY_VERSIONS
+from mcp_hub.wire import legacy, modern
+from mcp_hub.wire.client_sessions import ClientSession, ClientSessions
+from mcp_hub.wire.messages import (
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    Message,
+    WireError,
+    error_bytes,
+    read_message,
+    result_bytes,
+)
+from policies.identity import Directory, VirtualKey
+from policies.passage import Passage, Terms
+from policies.types import Refusal, ToolCall
+
+SESSION_HEADER = b"mcp-session-id"
+MAX_STREAMS_PER_KEY = 1_000
+
+
+@dataclass(frozen=True)
+class McpParts:
+    """What the surface is composed of."""
+
+    hub: Hub
+    requests: McpRequests
+    sessions: ClientSessions
+    passage: Passage
+    directory: Directory
+    price: Callable[[], ToolPrice]
+    clock: Callable[[], int]
+    max_body_bytes: int
+    deadline_s: float
+
+
+class McpSurface:
+    """The ASGI callable of ``/mcp`` and ``/mcp/{server}``."""
+
+    def __init__(self, parts: McpParts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_ns = self._parts.clock()
+        headers = headers_of(scope)
+        key = identify(self._parts.directory, headers)
+        if isinstance(key, Refusal):
+            await _refuse_identity(send, key)
+            return
+        server = _server_of(scope["path"])
+        if server is not None and not self._parts.hub.knows(server, key):
+            await send_json(send, 404, {"error": {"code": "unknown_server", "message": f"Unknown server: {server}"}})
+            return
+        exchange = _Exchange(scope, receive, send, headers, key, server, started_ns)
+        try:
+            if scope["method"] == "POST":
+                await self._post(exchange)
+            elif scope["method"] == "GET":
+                await self._get(exchange)
+            elif scope["method"] == "DELETE":
+                await self._delete(exchange)
+            else:
+                await _not_allowed(send)
+        except WireError as error:
+            body = error_bytes(error.request_id, error.code, error.message, error.data)
+            await send_bytes(send, error.status, (JSON,), body)
+        except ClientGone:
+            return
+
+    async def _post(self, exchange: _Exchange) -> None:
+        body = await self._body(exchange)
+        message = read_message(body)
+        if exchange.is_legacy(message):
+            await self._legacy(exchange, message)
+        else:
+            await self._modern(exchange, message)
+
+    async def _body(self, exchange: _Exchange) -> bytes:
+        content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            data = {"code": "unsupported_content_type"}
+            raise WireError(INVALID_REQUEST, "Content-Type must be application/json", status=415, data=data)
+        try:
+            return await read_body(exchange.scope, exchange.receive, self._parts.max_body_bytes)
+        except BodyTooLarge as error:
+            raise WireError(INVALID_REQUEST, str(error), status=413, data={"code": "body_too_large"}) from None
+
+    async def _modern(self, exchange: _Exchange, message: Message) -> None:
+        modern.validate(message, exchange.headers, exchange.repeated_headers())
+        if message.request_id is None:
+            await send_bytes(exchange.send, 202, (), b"")
+            return
+        asker = Asker(exchange.key, exchange.server, "modern")
+        if message.method == "subscriptions/listen":
+            self._check_streams(exchange.key, message.request_id)
+            subscription = self._parts.hub.subscribe(exchange.key, exchange.server)
+            await listen_stream(exchange.receive, exchange.send, message, subscription)
+        elif message.method in CALLS:
+            await self._call(exchange, asker, message, message.request_id, None)
+        elif message.method == "server/discover":
+            await self._parts.hub.ready(exchange.key, exchange.server)
+            await _answer(exchange.send, self._parts.requests.discover(asker, message.request_id))
+        else:
+            await self._list(exchange, asker, message, message.request_id)
+
+    async def _legacy(self, exchange: _Exchange, message: Message) -> None:
+        if message.method == "initialize" and message.request_id is not None:
+            await self._initialize(exchange, message, message.request_id)
+            return
+        session = self._session(exchange)
+        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, session.version)
+        if message.request_id is None or message.method is None:
+            self._notified(session, message)
+            await send_bytes(exchange.send, 202, (), b"")
+        elif message.method in CALLS:
+            await self._call(exchange, asker, message, message.request_id, session)
+        elif message.method in LISTS:
+            await self._list(exchange, asker, message, message.request_id)
+        elif message.method in ("ping", "logging/setLevel"):
+            await _answer(exchange.send, Answer(200, result_bytes(message.request_id, b"{}")))
+        else:
+            raise WireError(METHOD_NOT_FOUND, "Method not found", status=200, request_id=message.request_id)
+
+    async def _initialize(self, exchange: _Exchange, message: Message, request_id: bytes) -> None:
+        version = legacy.negotiate(message)
+        await self._parts.hub.ready(exchange.key, exchange.server)
+        session = self._parts.sessions.open(exchange.key, exchange.server, version)
+        if session is None:
+            data = {"code": "too_many_sessions"}
+            raise WireError(INVALID_REQUEST, "Too many sessions are open", status=429, request_id=request_id, data=data)
+        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, version)
+        answer = self._parts.requests.initialize(asker, version, request_id)
+        await _answer(exchange.send, answer, ((SESSION_HEADER, session.session_id.encode()),))
+
+    async def _list(self, exchange: _Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
+        await self._parts.hub.ready(exchange.key, exchange.server)
+        await _answer(exchange.send, self._parts.requests.list_answer(asker, message, request_id))
+
+    async def _call(
+        self, exchange: _Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
+    ) -> None:
+        parts = self._parts
+        await parts.hub.ready(exchange.key, exchange.server)
+        call = parts.requests.call(asker, message)
+        asked = Asked(asker.era, request_id, call.kind, call.asked)
+        entry = _entry(call, parts.requests, asker, message, exchange)
+        # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
+        terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
+        flight = await parts.passage.enter(exchange.key, entry, MemberDispatch(parts.hub, call, parts.price()), terms)
+        if isinstance(flight, Refusal):
+            await _answer(exchange.send, of_refusal(asked, flight))
+            return
+        stream = CallStream(exchange.receive, exchange.send, asked, message)
+        if session is None:
+            await stream.relay(flight)
+            return
+        session.flights[request_id] = flight
+        try:
+            await stream.relay(flight)
+        finally:
+            session.flights.pop(request_id, None)
+
+    async def _get(self, exchange: _Exchange) -> None:
+        """The stream of change notices of a legacy session; the modern wire has none."""
+        if exchange.headers.get("mcp-protocol-version", LEGACY_VERSIONS[0]) not in LEGACY_VERSIONS:
+            await _not_allowed(exchange.send)
+            return
+        if "text/event-stream" not in exchange.headers.get("accept", ""):
+            raise WireError(INVALID_REQUEST, "Accept must include text/event-stream", status=406)
+        session = self._session(exchange)
+        if session.streaming:
+            raise WireError(INVALID_REQUEST, "This session already has a stream", status=409)
+        session.streaming = True
+        try:
+            subscription = self._parts.hub.subscribe(exchange.key, exchange.server)
+            await change_stream(exchange.receive, exchange.send, subscription)
+        finally:
+            session.streaming = False
+
+    async def _delete(self, exchange: _Exchange) -> None:
+        if "mcp-session-id" not in exchange.headers:
+            await _not_allowed(exchange.send)
+            return
+        self._parts.sessions.close(self._session(exchange))
+        await send_bytes(exchange.send, 200, (), b"")
+
+    def _session(self, exchange: _Exchange) -> ClientSession:
+        """The client's session. Raises ``WireError``: 400 without an id, 404 for any id that is not alive
+        and this key's, so that the client initializes anew."""
+        session_id = exchange.headers.get("mcp-session-id")
+        if session_id is None:
+            raise WireError(INVALID_REQUEST, "Mcp-Session-Id is missing: initialize first")
+        session = self._parts.sessions.find(session_id, exchange.key, exchange.server)
+        if session is None:
+            raise WireError(INVALID_REQUEST, "Session not found", status=404)
+        return session
+
+    def _notified(self, session: ClientSession, message: Message) -> None:
+        """A cancellation ends exactly the call it names; one that has ended, or never was, is ignored."""
+        if message.method == "notifications/cancelled":
+            flight = session.flights.get(bytes(message.params.get("requestId", b"")))
+            if flight is not None:
+                flight.cancel()
+
+    def _check_streams(self, key: VirtualKey, request_id: bytes) -> None:
+        if self._parts.hub.subscriptions.count(key) >= MAX_STREAMS_PER_KEY:
+            data = {"code": "too_many_streams"}
+            raise WireError(INVALID_REQUEST, "Too many streams are open", status=429, request_id=request_id, data=data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One HTTP request on the endpoint, identified."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[str, str]
+    key: VirtualKey
+    server: str | None
+    started_ns: int
+
+    def is_legacy(self, message: Message) -> bool:
+        header = self.headers.get("mcp-protocol-version")
+        if header is not None:
+            return header in LEGACY_VERSIONS and modern.META_VERSION not in message.meta
+        return modern.META_VERSION not in message.meta
+
+    def repeated_headers(self) -> list[str]:
+        names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
+        return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
+
+
+def _entry(
+    call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: _Exchange
+) -> ToolCall:
+    context = requests.context(asker, message, exchange.started_ns, exchange.headers)
+    origin = call.origin
+    if origin is None:
+        return ToolCall(context=context, server=exchange.server or "", name=call.asked[:500], kind=call.kind)
+    return ToolCall(context=context, server=origin.server, name=origin.name, kind=call.kind)
+
+
+def _server_of(path: str) -> str | None:
+    """``/mcp`` names no server, ``/mcp/{server}`` one."""
+    return path.removeprefix("/mcp").strip("/") or None
+
+
+async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:
+    await send_bytes(send, answer.status, (JSON, *headers), answer.body)
+
+
+async def _not_allowed(send: Send) -> None:
+    body = error_bytes(b"null", INVALID_REQUEST, "Use POST")
+    await send_bytes(send, 405, (JSON, (b"allow", b"POST")), body)
+
+
+async def _refuse_identity(send: Send, refusal: Refusal) -> None:
+    """401 for clients that probe. Keys are the authentication here, so no OAuth metadata is named."""
+    body = msgspec.json.encode(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": 401, "message": refusal.message, "data": {"code": refusal.code}}}
+    )
+    await send_bytes(send, 401, (JSON, (b"www-authenticate", b'Bearer realm="tollkeeper"')), body)
+
+

@@ -1,0 +1,108 @@
+"""Sessions of clients of the initialize era: small, bound to their key, bounded, expired when idle.
+
+An id is 128 random bits, never a credential: another key's id is answered exactly like an unknown one.
+Clients rarely end their sessions (Claude Code never does), so the idle ones must go by themselves: when
+a new one needs room, or when they are asked for too late.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from policies.flight import Flight
+from policies.identity import VirtualKey
+
+PER_KEY_SHARE = 4
+"""One key may hold at most a quarter of all sessions."""
+
+
+class ClientSession:
+    """What is remembered of one client between its requests."""
+
+    __slots__ = ("flights", "key_name", "log_level", "seen_ns", "server", "session_id", "streaming", "version")
+
+    def __init__(self, session_id: str, key_name: str, server: str | None, version: str, now_ns: int) -> None:
+        self.session_id = session_id
+        self.key_name = key_name
+        self.server = server
+        self.version = version
+        self.seen_ns = now_ns
+        self.log_level: str | None = None
+        self.streaming = False
+        """A GET stream is open."""
+        self.flights: dict[bytes, Flight[Any]] = {}
+        """Calls under way by the client's request id, for ``notifications/cancelled``."""
+
+
+class ClientSessions:
+    """All sessions, oldest use first."""
+
+    def __init__(self, limit: int, idle_ns: int, clock: Callable[[], int]) -> None:
+        self._limit = limit
+        self._idle_ns = idle_ns
+        self._clock = clock
+        self._sessions: OrderedDict[str, ClientSession] = OrderedDict()
+        self._per_key: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, key: VirtualKey, server: str | None, version: str) -> ClientSession | None:
+        """A new session, or ``None`` when there is no room: every session, or every one that this key
+        may have, is in use. Idle ones make room, the longest idle first."""
+        now = self._clock()
+        self._expire(now)
+        name = key.principal.key
+        if len(self._sessions) >= self._limit and not self._evict(None):
+            return None
+        if self._per_key.get(name, 0) >= max(1, self._limit // PER_KEY_SHARE) and not self._evict(name):
+            return None
+        session = ClientSession(secrets.token_hex(16), name, server, version, now)
+        self._sessions[session.session_id] = session
+        self._per_key[name] = self._per_key.get(name, 0) + 1
+        return session
+
+    def find(self, session_id: str, key: VirtualKey, server: str | None) -> ClientSession | None:
+        """The session, if it is this key's, of this endpoint, and alive."""
+        session = self._sessions.get(session_id)
+        if session is None or session.key_name != key.principal.key or session.server != server:
+            return None
+        now = self._clock()
+        if now - session.seen_ns > self._idle_ns and not _busy(session):
+            self.close(session)
+            return None
+        session.seen_ns = now
+        self._sessions.move_to_end(session_id)
+        return session
+
+    def close(self, session: ClientSession) -> None:
+        """End a session; its calls under way go on to their end."""
+        if self._sessions.pop(session.session_id, None) is None:
+            return
+        left = self._per_key.get(session.key_name, 1) - 1
+        if left > 0:
+            self._per_key[session.key_name] = left
+        else:
+            self._per_key.pop(session.key_name, None)
+
+    def _expire(self, now: int) -> None:
+        """Close what has been idle too long; stops at the first that has not."""
+        for session in list(self._sessions.values()):
+            if now - session.seen_ns <= self._idle_ns:
+                return
+            if not _busy(session):
+                self.close(session)
+
+    def _evict(self, key_name: str | None) -> bool:
+        for session in self._sessions.values():
+            if not _busy(session) and (key_name is None or session.key_name == key_name):
+                self.close(session)
+                return True
+        return False
+
+
+def _busy(session: ClientSession) -> bool:
+    return session.streaming or bool(session.flights)

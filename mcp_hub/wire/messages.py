@@ -1,0 +1,153 @@
+"""JSON-RPC as the client sends it: one message, split as far as decisions need (both eras).
+
+Ids and values stay raw. Errors carry the HTTP status that the modern wire asks for
+(https://modelcontextprotocol.io/specification/2026-07-28/basic/transports).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from policies.strict_json import BodyError, StrictObject, strict_object
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+RESOURCE_NOT_FOUND = -32002
+"""Legacy only; the modern wire says ``-32602``."""
+HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
+UNSUPPORTED_VERSION = -32022
+
+_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_PARAMS = frozenset({"name", "arguments", "uri", "cursor", "_meta", "ref", "argument", "protocolversion"})
+_NULL = b"null"
+
+
+class WireError(Exception):
+    """A message that gets a JSON-RPC error. ``request_id`` is raw JSON (``null`` when unknown)."""
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        status: int = 400,
+        request_id: bytes = _NULL,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.request_id = request_id
+        self.data = data
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One request (``request_id`` is raw JSON), notification (no id, a method) or response (no method)."""
+
+    method: str | None
+    request_id: bytes | None
+    params: StrictObject
+    meta: Mapping[str, msgspec.Raw]
+
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_EMPTY = StrictObject(b"{}", {}, {})
+
+
+def read_message(body: bytes) -> Message:
+    """Split one message. Raises ``WireError``."""
+    try:
+        fields = strict_object(body, _ENVELOPE)
+    except BodyError as error:
+        code = INVALID_REQUEST if error.code == "ambiguous_body" else PARSE_ERROR
+        raise WireError(code, error.message, data={"code": error.code}) from None
+    if bytes(fields.get("jsonrpc", b"")) != b'"2.0"':
+        raise WireError(INVALID_REQUEST, "'jsonrpc' must be \"2.0\"", data={"code": "invalid_request"})
+    request_id = _request_id(fields)
+    known = request_id or _NULL
+    try:
+        method = fields.string("method")
+    except BodyError as error:
+        raise WireError(INVALID_REQUEST, error.message, request_id=known) from None
+    params = _params(fields, known)
+    return Message(method=method, request_id=request_id, params=params, meta=_meta(params, known))
+
+
+def _request_id(fields: StrictObject) -> bytes | None:
+    raw = fields.get("id")
+    if raw is None:
+        return None
+    text = bytes(raw)
+    if text[:1] == b'"' or text.lstrip(b"-").isdigit():
+        return text
+    raise WireError(INVALID_REQUEST, "'id' must be a string or an integer", data={"code": "invalid_request"})
+
+
+def _params(fields: StrictObject, request_id: bytes) -> StrictObject:
+    raw = fields.get("params")
+    if raw is None or bytes(raw) == _NULL:
+        return _EMPTY
+    try:
+        return strict_object(bytes(raw), _PARAMS)
+    except BodyError as error:
+        code = INVALID_REQUEST if error.code == "ambiguous_body" else INVALID_PARAMS
+        raise WireError(code, f"'params': {error.message}", request_id=request_id, data={"code": error.code}) from None
+
+
+def _meta(params: StrictObject, request_id: bytes) -> Mapping[str, msgspec.Raw]:
+    raw = params.get("_meta")
+    if raw is None:
+        return {}
+    try:
+        return _object(raw)
+    except msgspec.MsgspecError:
+        raise WireError(INVALID_PARAMS, "'_meta' must be an object", request_id=request_id) from None
+
+
+def required_string(message: Message, name: str) -> str:
+    """A string in params. Raises ``WireError``."""
+    try:
+        value = message.params.string(name)
+    except BodyError as error:
+        value, reason = None, error.message
+    else:
+        reason = f"'{name}' is missing"
+    if value is None:
+        raise WireError(INVALID_PARAMS, reason, request_id=message.request_id or _NULL)
+    return value
+
+
+def string_of(raw: msgspec.Raw | None) -> str | None:
+    """A raw JSON string's text; ``None`` for anything else."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except msgspec.MsgspecError:
+        return None
+
+
+def result_bytes(request_id: bytes, result: bytes) -> bytes:
+    """A response with a raw result."""
+    return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', result, b"}"))
+
+
+def error_bytes(request_id: bytes, code: int, message: str, data: object | None = None) -> bytes:
+    """An error response; ``data`` may be raw."""
+    error: dict[str, object] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"error":', msgspec.json.encode(error), b"}"))
+
+
+def notification_bytes(method: str, params: Mapping[str, Any]) -> bytes:
+    """A notification."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})

@@ -1,0 +1,159 @@
+"""The stateless era on the client's side (2026-07-28): what a request must say, how results look.
+
+Every request names its version and the client's capabilities in ``_meta``; the headers are mirrors that
+must agree with the body, which is the truth
+(https://modelcontextprotocol.io/specification/2026-07-28/basic/transports#streamable-http).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from mcp_hub.seams import MODERN_VERSION
+from mcp_hub.wire.messages import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    Message,
+    WireError,
+    required_string,
+    string_of,
+)
+
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+ROUTING_HEADERS = ("mcp-protocol-version", "mcp-method", "mcp-name")
+_NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+METHODS = frozenset(
+    {
+        "server/discover",
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "completion/complete",
+        "subscriptions/listen",
+    }
+)
+
+TTL_MS = 60_000
+"""How long a list may be reused by a client that does not listen for changes."""
+
+OBJECT_OPEN = b'{"resultType":"complete",'
+
+
+def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[str]) -> None:
+    """The ladder of checks before a request is judged. ``repeated`` names routing headers that came
+    more than once. Raises ``WireError``."""
+    request_id = message.request_id or b"null"
+    if message.method is None:
+        raise WireError(INVALID_REQUEST, "a client sends requests only; post no responses", request_id=request_id)
+    if repeated:
+        raise _mismatch(f"the header {repeated[0]} came more than once", request_id)
+    version = string_of(message.meta.get(META_VERSION))
+    header = headers.get("mcp-protocol-version")
+    if header is not None and version is not None and header != version:
+        raise _mismatch(f"MCP-Protocol-Version is {header!r}, the body says {version!r}", request_id)
+    if (version or header or MODERN_VERSION) != MODERN_VERSION:
+        raise WireError(
+            UNSUPPORTED_VERSION,
+            "Unsupported protocol version",
+            request_id=request_id,
+            data={"supported": [MODERN_VERSION], "requested": version or header},
+        )
+    if version is None or META_CAPABILITIES not in message.meta:
+        missing = META_VERSION if version is None else META_CAPABILITIES
+        raise WireError(INVALID_PARAMS, f"_meta[{missing!r}] is missing", request_id=request_id)
+    if header is None:
+        raise _mismatch("the header MCP-Protocol-Version is missing", request_id)
+    _validate_mirrors(message, headers, request_id)
+    if message.method not in METHODS and message.request_id is not None:
+        raise WireError(METHOD_NOT_FOUND, "Method not found", status=404, request_id=request_id)
+
+
+def _validate_mirrors(message: Message, headers: Mapping[str, str], request_id: bytes) -> None:
+    method = headers.get("mcp-method")
+    if method != message.method:
+        raise _mismatch(f"Mcp-Method is {method!r}, the body says {message.method!r}", request_id)
+    field = _NAMED.get(message.method or "")
+    if field is None:
+        return
+    expected = required_string(message, field)
+    name = headers.get("mcp-name")
+    if name is None or decode_header(name) != expected:
+        raise _mismatch(f"Mcp-Name does not agree with params.{field}", request_id)
+
+
+def decode_header(value: str) -> str | None:
+    """A header value, decoded from the ``=?base64?…?=`` form that non-ASCII names take; ``None`` if broken."""
+    if not (value.startswith("=?base64?") and value.endswith("?=")):
+        return value
+    try:
+        return base64.b64decode(value[9:-2], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _mismatch(message: str, request_id: bytes) -> WireError:
+    return WireError(HEADER_MISMATCH, f"Header mismatch: {message}", request_id=request_id)
+
+
+def list_result(field: str, array: bytes, meta: bytes, *, fresh: bool) -> bytes:
+    """A list: private, because it is filtered by key; not to be kept while a member is not well."""
+    return b"".join(
+        (
+            OBJECT_OPEN,
+            b'"',
+            field.encode(),
+            b'":',
+            array,
+            b',"ttlMs":',
+            str(TTL_MS if fresh else 0).encode(),
+            b',"cacheScope":"private","_meta":',
+            meta,
+            b"}",
+        )
+    )
+
+
+def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
+    """A member's result with what the modern wire requires: ``resultType``, and cache hints where due.
+    What the member said stays; a member of the older era said nothing."""
+    fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    missing: dict[str, Any] = {}
+    if "resultType" not in fields:
+        missing["resultType"] = "complete"
+    if cacheable and "ttlMs" not in fields:
+        missing["ttlMs"] = 0
+    if cacheable and bytes(fields.get("cacheScope", b"")) != b'"private"':
+        missing["cacheScope"] = "private"
+    return msgspec.json.encode({**fields, **missing}) if missing else bytes(result)
+
+
+def discover_result(capabilities: Mapping[str, Any], instructions: str | None, meta: Mapping[str, Any]) -> bytes:
+    """The answer to ``server/discover``."""
+    result: dict[str, Any] = {
+        "resultType": "complete",
+        "supportedVersions": [MODERN_VERSION],
+        "capabilities": dict(capabilities),
+        "ttlMs": TTL_MS,
+        "cacheScope": "private",
+        "_meta": dict(meta),
+    }
+    if instructions:
+        result["instructions"] = instructions
+    return msgspec.json.encode(result)
