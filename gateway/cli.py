@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -19,9 +21,11 @@ from rich.table import Table
 from gateway.cli_client import AdminClient, GatewayRefused, GatewayUnreachable, open_client
 from gateway.config.loader import ConfigError, load
 from gateway.config.report import effective, schema
+from gateway.server import ServeOptions, run_server
 from policies.ledger import LedgerRow
 from policies.refusals import dollars, instant
 from policies.run_tree import build_trees, render
+from policies.windows import SECOND_NS
 
 DEFAULT_STATE = Path(".tollkeeper")
 DEFAULT_CONFIG = Path("tollkeeper.yaml")
@@ -94,3 +98,183 @@ def check(file: Annotated[Path, typer.Argument(help="The configuration file.")] 
 def config_schema() -> None:
     """Print the configuration's JSON Schema."""
     typer.echo(json.dumps(schema(), indent=2))
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Unique name of the key.")],
+    team: Annotated[str | None, typer.Option(help="The team that it belongs to.")] = None,
+    customer: Annotated[str | None, typer.Option(help="The customer who pays, for a key without a team.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A pattern of allowed_models; repeatable.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A pattern of allowed_tools; repeatable.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Dollars per window: 100/1M.")] = None,
+    requests: Annotated[str | None, typer.Option(help="Calls per window: 200/1h.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Tokens per window: 500000/1d.")] = None,
+    expires: Annotated[str | None, typer.Option(help="ISO 8601, e.g. 2027-01-01T00:00:00Z.")] = None,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Make a virtual key. Its secret is printed once and kept nowhere."""
+    body: dict[str, Any] = {"name": name, "team": team, "customer": customer, "expires_at": expires}
+    body |= {"allowed_models": model, "allowed_tools": tool}
+    body |= _limit("budget", budget) | _limit("request", requests) | _limit("token", tokens)
+    made = _ask(state, "POST", "/api/keys", {n: v for n, v in body.items() if v is not None})
+    typer.echo(made["key"])
+    err.print(f"Virtual key {made['name']!r} made. The secret above is shown this once.", markup=False)
+
+
+@keys_app.command("list")
+def keys_list(state: StateOption = DEFAULT_STATE) -> None:
+    """List all virtual keys, without their secrets."""
+    table = Table("name", "state", "source", "team", "customer", "expires", box=None)
+    for key in _ask(state, "GET", "/api/keys")["keys"]:
+        names = ("name", "state", "source", "team", "customer", "expires_at")
+        table.add_row(*(str(key.get(field) or "") for field in names))
+    out.print(table)
+
+
+@keys_app.command("revoke")
+def keys_revoke(name: str, state: StateOption = DEFAULT_STATE) -> None:
+    """End a virtual key; its next call fails."""
+    _ask(state, "DELETE", f"/api/keys/{quote(name, safe='')}")
+    typer.echo(f"Virtual key {name!r} revoked.")
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    name: str,
+    grace: Annotated[int, typer.Option(help="Seconds that the old secret stays valid.")] = 0,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Give a virtual key a new secret, printed once."""
+    made = _ask(state, "POST", f"/api/keys/{quote(name, safe='')}/rotate", {"grace_seconds": grace})
+    typer.echo(made["key"])
+    err.print(f"The old secret ends at {made['old_expires_at']}.", markup=False)
+
+
+@app.command()
+def ledger(
+    run: Annotated[str | None, typer.Option(help="Draw this run as a tree.")] = None,
+    key: Annotated[str | None, typer.Option(help="Rows of this virtual key.")] = None,
+    team: Annotated[str | None, typer.Option(help="Rows of this team.")] = None,
+    customer: Annotated[str | None, typer.Option(help="Rows of this customer.")] = None,
+    kind: Annotated[str | None, typer.Option(help="model, tool, resource, prompt …")] = None,
+    outcome: Annotated[str | None, typer.Option(help="ok, failed, cancelled, refused, interrupted, cached")] = None,
+    since: Annotated[str | None, typer.Option(help="Not older than: 30m, 6h, 7d.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows at the most.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with rows as they come.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, one row a line.")] = False,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Rows of the ledger, or one run as a tree."""
+    filters: dict[str, Any] = {"key": key, "team": team, "customer": customer, "kind": kind, "outcome": outcome}
+    if run is not None and not follow and not as_json:
+        _show_run(state, run)
+        return
+    filters |= {"run": run, "since_ns": _since(since) if since else None}
+    page = _ask(state, "GET", "/api/ledger", {**filters, "limit": limit})
+    for row in reversed(page["rows"]):
+        _show_row(msgspec.convert(row, LedgerRow), as_json=as_json)
+    if follow:
+        filters.pop("since_ns")
+        _follow(state, filters, as_json=as_json)
+
+
+@app.command()
+def explain(
+    key: Annotated[str, typer.Option(help="Name of the virtual key.")],
+    model: Annotated[str | None, typer.Option(help="A model, as a caller would name it.")] = None,
+    tool: Annotated[str | None, typer.Option(help="A tool, as server/tool.")] = None,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Which decision a call would meet, and why."""
+    said = _ask(state, "GET", "/api/explain", {"key": key, "model": model, "tool": tool})
+    verdict = "allowed" if said["allowed"] else "denied"
+    typer.echo(f"{said.get('model') or said.get('tool')}: {verdict} for {key}")
+    if "reason" in said:
+        typer.echo(f"  {said['reason']}" + ("" if said["offered"] else "; no server offers it now"))
+    for candidate in said.get("candidates", ()):
+        mark = "+" if candidate["taken"] else "-"
+        typer.echo(f"  {mark} {candidate['provider']}: {candidate['reason']}")
+    for index, target in enumerate(said.get("route", ()), 1):
+        typer.echo(f"  {index}. {target['provider']}/{target['model']}   price: {target['price']}")
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """State of every server and provider. Exit status 1 when something is not well."""
+    said = _ask(state, "GET", "/api/doctor")
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+    else:
+        _show_doctor(said)
+    bad = any(s["state"] not in ("ok", "connecting") for s in said["servers"]) or said["ledger"]["state"] != "ok"
+    if bad:
+        raise typer.Exit(1)
+
+
+def _show_doctor(said: dict[str, Any]) -> None:
+    servers = Table("server", "state", "era", "isolation", "tools", "tokens", "name budget", "reason", box=None)
+    for server in said["servers"]:
+        names = ("server", "state", "era", "isolation", "tools", "tools_tokens", "name_budget_left", "message")
+        servers.add_row(*("" if server.get(field) is None else str(server[field]) for field in names))
+    out.print(servers)
+    providers = Table("provider", "type", "state", "reason", box=None)
+    for provider in said["providers"]:
+        providers.add_row(provider["name"], provider["type"], provider["state"], provider["reason"] or "")
+    out.print(providers)
+    out.print(f"ledger: {said['ledger']['state']} {said['ledger']['reason'] or ''}", markup=False)
+
+
+def _show_run(state: Path, run: str) -> None:
+    said = _ask(state, "GET", f"/api/ledger/runs/{quote(run, safe='')}")
+    for tree in build_trees(run, [msgspec.convert(row, LedgerRow) for row in said["rows"]]):
+        for line in render(tree):
+            typer.echo(line)
+
+
+def _show_row(row: LedgerRow, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(row).decode())
+        return
+    mark = "~" if row.basis == "estimated" else ""
+    parts = [instant(row.started_ns), row.kind, row.target, row.outcome, row.key or "-", f"{mark}{dollars(row.cost_nano)}"]
+    typer.echo("  ".join([*parts, row.call_id, *([f"run={row.run}"] if row.run else [])]))
+
+
+def _follow(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:
+    try:
+        for line in _client(state).lines("/api/ledger/follow", filters):
+            _show_row(msgspec.json.decode(line, type=LedgerRow), as_json=as_json)
+    except (GatewayUnreachable, GatewayRefused) as error:
+        raise _fail(str(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _limit(name: str, text: str | None) -> dict[str, Any]:
+    """``100/1M`` as the two fields of the API."""
+    if text is None:
+        return {}
+    amount, _, duration = text.partition("/")
+    value = amount if name == "budget" else int(amount) if amount.isdigit() else amount
+    return {f"{name}_limit": value, f"{name}_limit_duration" if name != "budget" else "budget_duration": duration}
+
+
+def _since(text: str) -> int:
+    """``6h`` as nanoseconds since the epoch."""
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    if seconds is None or not text[:-1].isdigit():
+        raise typer.BadParameter("--since takes a number and one of s m h d, such as 6h")
+    return time.time_ns() - int(text[:-1]) * seconds * SECOND_NS
+
+
+def main() -> None:
+    """The command ``tollkeeper``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -71,18 +71,13 @@ class Door:
         exact: Mapping[str, App],
         prefixed: Mapping[str, App],
         rest: App,
-        lifespan: App,
     ) -> None:
         self._policy = policy
         self._exact = dict(exact)
         self._prefixed = tuple(sorted(prefixed.items(), key=lambda entry: -len(entry[0])))
         self._rest = rest
-        self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-            return
         if scope["type"] != "http":
             return
         reason = self._policy.refuse(scope)

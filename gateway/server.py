@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from gateway.composition import Gateway, compose
+from gateway.composition import Gateway
 from gateway.config.loader import ConfigError, load
 from gateway.config.models import Config
 from gateway.logs import configure_logs
@@ -70,7 +70,7 @@ def run_server(options: ServeOptions) -> int:
 async def _serve(options: ServeOptions, config: Config, state: StateDir, listener: socket.socket) -> int:
     host, port = listener.getsockname()[:2]
     try:
-        gateway = await compose(config, state, options.host)
+        gateway = Gateway(config, state, options.host)
     except StateError as error:
         _say(str(error))
         return EXIT_START

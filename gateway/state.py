@@ -64,6 +64,10 @@ class StateDir:
         """The token that opens ``/api``."""
         return self.secret("admin.token", lambda: "tka-" + secrets.token_urlsafe(32))
 
+    def pepper(self) -> bytes:
+        """What stored keys are hashed with."""
+        return bytes.fromhex(self.secret("pepper", lambda: secrets.token_hex(32)))
+
     def publish_address(self, address: str) -> None:
         """Tell the command line where this gateway listens."""
         scratch = self.root / f".address.{os.getpid()}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from mcp_hub.hub import Hub
-from mcp_hub.seams import MemberFault, Notification, RawObject, Reply, RpcError, SessionKey
+from mcp_hub.seams import MemberFault, RawObject, Reply, RpcError, SessionKey
 from mcp_hub.view import Origin
 from policies.admission import SubjectKind
 from policies.dispatch import Attempt, Target
@@ -86,27 +86,28 @@ class MemberDispatch:
         return Estimate()
 
     async def run(self, attempt: Attempt) -> Outcome:
-        server = attempt.target.owner
-        sessions = self._hub.sessions
-        session = await sessions.acquire(self._session_key(server, attempt.key))
-        if isinstance(session, MemberFault):
-            return _faulted(session)
-
-        def notify(notification: Notification) -> None:
-            attempt.emit(notification)
-
-        attempt.sent_ns = time.time_ns()
-        attempt.progress = "sent"
-        reply = await session.request(
-            CALL_METHODS[self._call.kind],
-            member_params(self._call, attempt.target.name),
-            timeout=sessions.timeout(server),
-            on_notification=notify,
-        )
+        key = self._session_key(attempt.target.owner, attempt.key)
+        reply = await self._request(attempt, key)
+        if isinstance(reply, MemberFault) and reply.code == "member_lost" and not reply.sent:
+            # The warm session was dead and nothing had left: a new one may serve the call.
+            reply = await self._request(attempt, key)
         attempt.answered_ns = time.time_ns()
         if isinstance(reply, MemberFault) and not reply.sent:
             attempt.progress = "unsent"
         return _outcome(reply)
+
+    async def _request(self, attempt: Attempt, key: SessionKey) -> Reply:
+        session = await self._hub.sessions.acquire(key)
+        if isinstance(session, MemberFault):
+            return session
+        attempt.sent_ns = time.time_ns()
+        attempt.progress = "sent"
+        return await session.request(
+            CALL_METHODS[self._call.kind],
+            member_params(self._call, attempt.target.name),
+            timeout=self._hub.sessions.timeout(key.server),
+            on_notification=attempt.emit,
+        )
 
     def _session_key(self, server: str, key: VirtualKey) -> SessionKey:
         """Which warm session serves this caller (law 4): shared only where that is safe or declared."""

@@ -16,6 +16,9 @@ import msgspec
 Era = Literal["modern", "legacy"]
 """``modern``: stateless, 2026-07-28 and later. ``legacy``: the initialize handshake, up to 2025-11-25."""
 
+Stage = Literal["start", "handshake", "request", "answer"]
+"""Where in a member's life something failed."""
+
 RawObject = Mapping[str, msgspec.Raw]
 """A JSON object decoded one level deep; values are untouched bytes."""
 
@@ -45,7 +48,7 @@ class MemberFault(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """``member_unavailable``, ``member_timeout``, ``member_lost``, ``member_invalid_reply``, ``member_reply_too_large``, …"""
     message: str
-    stage: Literal["start", "handshake", "request", "answer"]
+    stage: Stage
     sent: bool
     """False only when the request certainly never reached the member."""
 

@@ -101,6 +101,9 @@ class _Account:
             found = counters[window] = counter(window, now_ns)
         return found
 
+    def counts(self, measure: str, window: Window) -> bool:
+        return window in self._counters[measure]
+
     def count(self, measure: str, amount: int, at_ns: int) -> None:
         """Count once per window, however many limits share it."""
         for used in self._counters[measure].values():
@@ -159,6 +162,11 @@ class MemoryCounters:
                 account.count("cost", cost_nano, hold.taken_ns)
             if tokens:
                 account.count("tokens", tokens, hold.taken_ns)
+
+    def holds(self, tier: Tier, measure: str, window: Window) -> bool:
+        """Whether this window of a tier is counted already."""
+        account = self._accounts.get(tier.id)
+        return account is not None and account.counts(measure, window)
 
     def restore(self, tier: Tier, measure: str, window: Window, amount: int, at_ns: int) -> None:
         """Put usage back that the ledger remembers, when a process starts. ``measure`` as in

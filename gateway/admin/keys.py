@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.errors import AdminError
+from gateway.admin.security import AdminCheck
 from gateway.keyring import Keyring, KeyringError, NewKey
 from policies.windows import SECOND_NS
 
@@ -43,9 +44,9 @@ class RotateRequest(BaseModel):
     grace_seconds: int = Field(default=0, ge=0, le=30 * 86_400)
 
 
-def router(keyring: Keyring) -> APIRouter:
+def router(keyring: Keyring, check: AdminCheck) -> APIRouter:
     """The routes, over one keyring."""
-    routes = APIRouter(prefix="/api/keys", tags=["keys"])
+    routes = APIRouter(prefix="/api/keys", tags=["keys"], dependencies=[Depends(check)])
 
     @routes.get("")
     async def list_keys() -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Turns configured providers and servers into the objects that the other rooms are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from gateway.config.hub import McpServer
+from gateway.config.models import Config
+from gateway.config.providers import ModelPrice
+from gateway.config.providers import Provider as ProviderEntry
+from gateway.tiers import tier_of
+from mcp_hub.upstream.specs import HttpSpec, Isolation, MemberSpec, StdioSpec
+from policies.egress import Timeouts
+from policies.grants import Grant
+from policies.pricing import FREE, Price, Rates, per_call, per_million
+from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind
+
+KINDS: Mapping[str, ProviderKind] = {"openai": "openai", "anthropic": "anthropic"}
+"""Provider types that this version speaks."""
+
+
+def providers_of(config: Config) -> list[Provider]:
+    """The model providers; one of a type that is not spoken yet is left out (``check`` says so)."""
+    disabled = config.disabled_providers
+    return [
+        _provider(entry, KINDS[entry.type], disabled.get(entry.name), config)
+        for entry in config.providers
+        if entry.type in KINDS
+    ]
+
+
+def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, config: Config) -> Provider:
+    timeouts = entry.timeouts
+    return Provider(
+        name=entry.name,
+        kind=kind,
+        base_url=(entry.base_url or DEFAULT_BASE_URLS[kind]).rstrip("/"),
+        models=Grant.of(entry.allowed_models),
+        api_key=entry.api_key.get_secret_value() if entry.api_key is not None else "",
+        auth=entry.auth,
+        weight=entry.weight,
+        prices={name: _price(price) for name, price in _overrides(entry).items()},
+        free=entry.prices == "free",
+        tiers=(tier_of("provider", entry.name, entry, config.budgets.enforcement),),
+        disabled=disabled,
+        timeouts=Timeouts(timeouts.connect, timeouts.head, timeouts.idle),
+    )
+
+
+def _overrides(entry: ProviderEntry) -> Mapping[str, ModelPrice]:
+    return entry.prices if isinstance(entry.prices, dict) else {}
+
+
+def _price(price: ModelPrice) -> Price:
+    def rate(dollars: Decimal | None) -> int:
+        return per_million(price.input_per_million if dollars is None else dollars)
+
+    rates = Rates(
+        input=per_million(price.input_per_million),
+        output=per_million(price.output_per_million),
+        cache_read=rate(price.cache_read_per_million),
+        cache_write=rate(price.cache_write_per_million),
+        cache_write_1h=rate(price.cache_write_per_million),
+    )
+    return Price(((0, rates),), source="configured")
+
+
+def members_of(config: Config) -> list[MemberSpec]:
+    """The MCP servers that are enabled, in configured order."""
+    return [_member(name, entry) for name, entry in config.mcp_servers.items() if entry.enabled]
+
+
+def _member(name: str, entry: McpServer) -> MemberSpec:
+    isolation: Isolation = entry.isolation or "auto"
+    if entry.url is not None:
+        headers = {n: v.get_secret_value() for n, v in entry.headers.items()}
+        return HttpSpec(name, entry.url, {n.lower(): v for n, v in headers.items()}, isolation, entry.timeout)
+    env = {n: v.get_secret_value() for n, v in entry.env.items()}
+    return StdioSpec(name, entry.command or "", entry.args, env, entry.cwd, isolation, entry.timeout)
+
+
+def tool_prices_of(config: Config) -> Callable[[str, str], Price]:
+    """The price of a tool: the most specific pattern that matches ``server/tool``; free without one."""
+    listed = [(Grant.of([pattern]), len(pattern), per_call(price)) for pattern, price in config.tool_prices.items()]
+    ordered: Sequence[tuple[Grant, int, Price]] = sorted(listed, key=lambda entry: -entry[1])
+    known: dict[tuple[str, str], Price] = {}
+
+    def price(server: str, tool: str) -> Price:
+        found = known.get((server, tool))
+        if found is None:
+            full = f"{server}/{tool}"
+            found = next((price for grant, _, price in ordered if grant.allows(full)), FREE)
+            known[server, tool] = found
+        return found
+
+    return price

@@ -1,0 +1,98 @@
+"""What the running gateway tells about itself: readiness, ``doctor``, ``explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.keyring import Keyring
+from mcp_hub.hub import Hub
+from mcp_hub.naming import MAX_NAME, exposed_name
+from mcp_hub.upstream.supervisor import Supervisor
+from policies.admission import Subject
+from policies.journaled_ledger import JournaledLedger
+from policies.types import Refusal
+from providers.routing import Router
+
+BYTES_PER_TOKEN = 4
+
+
+class GatewayReports:
+    """``gateway.admin.operations.Reports`` of one process."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        supervisor: Supervisor,
+        router: Callable[[], Router],
+        keyring: Keyring,
+        ledger: JournaledLedger,
+        clock: Callable[[], int],
+        client_prefix: int,
+    ) -> None:
+        self._hub = hub
+        self._supervisor = supervisor
+        self._router = router
+        self._keyring = keyring
+        self._ledger = ledger
+        self._clock = clock
+        self._client_prefix = client_prefix
+
+    def ready(self) -> list[str]:
+        return [f"the ledger store fails: {self._ledger.failing}"] if self._ledger.failing else []
+
+    def doctor(self) -> dict[str, Any]:
+        now = self._clock()
+        servers = [self._server(outcome.render(now), snapshot) for outcome, snapshot in self._hub.members()]
+        providers = [
+            {"name": p.name, "type": p.kind, "state": "disabled" if p.disabled else "ready", "reason": p.disabled}
+            for p in self._router().providers
+        ]
+        return {
+            "servers": servers,
+            "sessions": self._supervisor.health(),
+            "providers": providers,
+            "ledger": {"state": "failing" if self._ledger.failing else "ok", "reason": self._ledger.failing},
+        }
+
+    def explain(self, key: str, model: str | None, tool: str | None) -> dict[str, Any] | None:
+        found = self._keyring.find(key)
+        if found is None:
+            return None
+        said: dict[str, Any] = {"key": key, "team": found.principal.team, "customer": found.principal.customer}
+        if tool is not None:
+            server, _, name = tool.partition("/")
+            decision = found.grants.decide(Subject("tool", server, name))
+            snapshot = self._hub.snapshot(server)
+            offered = snapshot is not None and any(item.name == name for item in snapshot.items["tools"])
+            return {**said, "tool": tool, "allowed": decision.allowed, "reason": decision.reason, "offered": offered}
+        router = self._router()
+        candidates = router.explain(found, model or "")
+        routes = [router.route(found, model or "", kind) for kind in ("openai", "anthropic")]
+        targets = [t for route in routes if not isinstance(route, Refusal) for t in route]
+        return {
+            **said,
+            "model": model,
+            "allowed": bool(targets),
+            "candidates": [
+                {"provider": c.provider, "model": c.model, "taken": c.taken, "reason": c.reason} for c in candidates
+            ],
+            "route": [{"provider": t.owner, "model": t.name, "price": t.price.source} for t in targets],
+        }
+
+    def _server(self, said: dict[str, Any], snapshot: Any) -> dict[str, Any]:
+        if snapshot is None:
+            return said
+        tools = snapshot.items["tools"]
+        size = sum(len(raw) for item in tools for raw in map(bytes, item.raw.values()))
+        names = [exposed_name(snapshot.server, item.name, self._client_prefix) for item in tools]
+        longest = max(map(len, names), default=0)
+        said.update(
+            era=snapshot.era,
+            isolation=self._supervisor.isolation(snapshot.server),
+            tools=len(tools),
+            tools_tokens=size // BYTES_PER_TOKEN,
+            name_budget_left=MAX_NAME - self._client_prefix - longest,
+            unusable_items=snapshot.unusable,
+        )
+        return said

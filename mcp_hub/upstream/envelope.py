@@ -1,0 +1,39 @@
+"""What the gate puts into a member's params: the era's ``_meta``, the progress token.
+
+In the stateless era every request names its version, the client and the client's capabilities; these
+are the gate's, as this hop's client, and the capabilities are the caller's, never invented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mcp_hub.seams import MODERN_VERSION, Era, RawObject
+
+CLIENT_INFO = msgspec.Raw(b'{"name":"tollkeeper","version":"0.1.0"}')
+_VERSION = msgspec.Raw(msgspec.json.encode(MODERN_VERSION))
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How requests of one session are stamped. ``capabilities`` is a raw JSON object."""
+
+    era: Era
+    capabilities: bytes = b"{}"
+
+    def params(self, params: RawObject, progress_token: int | None) -> bytes:
+        """The params to send, as raw JSON."""
+        if self.era == "legacy" and progress_token is None:
+            return msgspec.json.encode(params)
+        sent = params.get("_meta")
+        meta = _object(sent) if sent is not None else {}
+        if self.era == "modern":
+            meta["io.modelcontextprotocol/protocolVersion"] = _VERSION
+            meta["io.modelcontextprotocol/clientInfo"] = CLIENT_INFO
+            meta["io.modelcontextprotocol/clientCapabilities"] = msgspec.Raw(self.capabilities)
+        if progress_token is not None:
+            meta["progressToken"] = msgspec.Raw(b"%d" % progress_token)
+        return msgspec.json.encode({**params, "_meta": meta})

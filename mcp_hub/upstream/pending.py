@@ -1,0 +1,119 @@
+"""Requests in flight on one connection: ids minted, answers matched, deadlines kept, progress routed.
+
+Any number at once; none waits for another. A wrong or repeated id is counted and ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from mcp_hub.seams import MemberFault, Notification, OnNotification, Reply
+from mcp_hub.upstream.jsonrpc import Incoming
+
+PROGRESS = "notifications/progress"
+
+
+class Waiting:
+    """One request in flight."""
+
+    __slots__ = ("future", "on_notification", "timer")
+
+    def __init__(self, future: asyncio.Future[Reply], on_notification: OnNotification | None) -> None:
+        self.future = future
+        self.on_notification = on_notification
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Pending:
+    """The table of requests in flight. ``abandon(id, reason)`` tells the member of one given up."""
+
+    def __init__(self, server: str, abandon: Callable[[int, str], None]) -> None:
+        self._server = server
+        self._abandon = abandon
+        self._waiting: dict[int, Waiting] = {}
+        self._next = 1
+        self._lost: MemberFault | None = None
+        self.unmatched = 0
+        """Answers that belong to no request: wrong, repeated or late ids."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def lost(self) -> MemberFault | None:
+        return self._lost
+
+    def mint(self) -> int:
+        """A fresh id; it is the progress token of its request too."""
+        minted = self._next
+        self._next += 1
+        return minted
+
+    async def wait(
+        self, request_id: int, send: Callable[[], None], timeout: float, on_notification: OnNotification | None
+    ) -> Reply:
+        """Send, then wait for the answer, the deadline, or the end of the connection. Cancelling the
+        waiter abandons exactly this request."""
+        if self._lost is not None:
+            return self._lost
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(loop.create_future(), on_notification)
+        self._waiting[request_id] = waiting
+        waiting.timer = loop.call_later(timeout, self._expire, request_id, timeout)
+        try:
+            send()
+            return await waiting.future
+        except asyncio.CancelledError:
+            self._abandon(request_id, "The caller left.")
+            raise
+        finally:
+            waiting.timer.cancel()
+            self._waiting.pop(request_id, None)
+
+    def answered(self, message: Incoming) -> None:
+        """Match a response or an error."""
+        waiting = self._find(message.id)
+        if waiting is None or waiting.future.done():
+            self.unmatched += 1
+            return
+        reply: Reply | None = message.error if message.kind == "error" else message.result
+        if reply is not None:
+            waiting.future.set_result(reply)
+
+    def progressed(self, notification: Notification) -> bool:
+        """Hand a progress notification to the request it belongs to."""
+        token = notification.params.get("progressToken")
+        waiting = self._find(bytes(token) if token is not None else None)
+        if waiting is None or waiting.on_notification is None:
+            return False
+        waiting.on_notification(notification)
+        return True
+
+    def fail(self, fault: MemberFault) -> None:
+        """The connection is gone: every request in flight ends with ``fault``."""
+        self._lost = msgspec.structs.replace(fault, sent=False)
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_result(fault)
+
+    def _find(self, raw: bytes | None) -> Waiting | None:
+        if raw is None or not raw.isdigit():
+            return None
+        return self._waiting.get(int(raw))
+
+    def _expire(self, request_id: int, timeout: float) -> None:
+        waiting = self._waiting.get(request_id)
+        if waiting is None or waiting.future.done():
+            return
+        self._abandon(request_id, "The deadline has passed.")
+        waiting.future.set_result(
+            MemberFault(
+                code="member_timeout",
+                message=f"{self._server} did not answer within {timeout:g} seconds.",
+                stage="answer",
+                sent=True,
+            )
+        )

@@ -1,0 +1,160 @@
+"""The journal: what survives ``kill -9``.
+
+An append without sync (it stays in the page cache when the process dies) before an attempt leaves, and
+again when a row is final. Files are segments; a segment goes when everything that it opened is closed and
+every row in it is in the database. What a dead process left behind is read back once, at start.
+
+One line an entry, JSON: ``{"open": row}`` or ``{"row": row}``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from policies.ledger import LedgerRow
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+
+_OPEN = b'{"open":'
+_ROW = b'{"row":'
+_END = b"}\n"
+
+Identity = tuple[str, int]
+
+
+class _Line(msgspec.Struct):
+    open: LedgerRow | None = None
+    row: LedgerRow | None = None
+
+
+_line = msgspec.json.Decoder(_Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class JournalLocked(Exception):
+    """Another process writes this journal."""
+
+
+class _Segment:
+    """One file: attempts opened in it that are not closed, rows in it that are not in the database."""
+
+    __slots__ = ("descriptor", "open", "path", "size", "uncommitted")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.size = 0
+        self.open: set[Identity] = set()
+        self.uncommitted: set[Identity] = set()
+
+
+class Journal:
+    """Of one process; the directory is locked while it lives. Raises ``JournalLocked``, ``OSError``."""
+
+    def __init__(self, directory: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise JournalLocked(
+                f"Another gateway uses the state directory {directory.parent}: stop it, or choose another with --state."
+            ) from None
+        self._left = sorted(directory.glob("*.jsonl"))
+        self._number = max((int(path.stem) for path in self._left if path.stem.isdigit()), default=0)
+        self._segments: list[_Segment] = []
+        self._current = self._next_segment()
+        self._opened_in: dict[Identity, _Segment] = {}
+
+    def recover(self) -> Iterator[tuple[LedgerRow, bool]]:
+        """Rows that a dead process left: (row, final). An attempt that was opened and never closed comes as
+        the row that was journalled for this case. A torn last line is what a kill leaves; any other
+        broken line sets its file aside as ``.corrupt`` after all readable rows were taken."""
+        opened: dict[Identity, LedgerRow] = {}
+        closed: set[Identity] = set()
+        for path in self._left:
+            for entry in self._read(path):
+                if entry.open is not None:
+                    opened[entry.open.call_id, entry.open.attempt] = entry.open
+                if entry.row is not None:
+                    closed.add((entry.row.call_id, entry.row.attempt))
+                    yield entry.row, True
+        for identity, row in opened.items():
+            if identity not in closed:
+                yield row, False
+
+    def forget_recovered(self) -> None:
+        """What ``recover`` told is in the database now."""
+        for path in self._left:
+            path.unlink(missing_ok=True)
+        self._left = []
+
+    def open(self, row: LedgerRow) -> None:
+        """Before an attempt leaves."""
+        identity = row.call_id, row.attempt
+        segment = self._append(_OPEN, row)
+        segment.open.add(identity)
+        self._opened_in[identity] = segment
+
+    def close_attempt(self, row: LedgerRow) -> None:
+        """A row is final."""
+        identity = row.call_id, row.attempt
+        segment = self._append(_ROW, row)
+        segment.uncommitted.add(identity)
+        opened_in = self._opened_in.pop(identity, None)
+        if opened_in is not None:
+            opened_in.open.discard(identity)
+
+    def committed(self, rows: list[LedgerRow]) -> None:
+        """The rows are in the database; segments that nothing needs any more are deleted."""
+        done = {(row.call_id, row.attempt) for row in rows}
+        for segment in self._segments:
+            segment.uncommitted -= done
+        for segment in [s for s in self._segments if s is not self._current and not s.open and not s.uncommitted]:
+            self._segments.remove(segment)
+            os.close(segment.descriptor)
+            segment.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give the directory free; a segment with nothing open and all committed is deleted."""
+        for segment in self._segments:
+            os.close(segment.descriptor)
+            if not segment.open and not segment.uncommitted:
+                segment.path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _append(self, kind: bytes, row: LedgerRow) -> _Segment:
+        segment = self._current
+        if segment.size > self._segment_bytes:
+            segment = self._current = self._next_segment()
+        line = b"".join((kind, _encode(row), _END))
+        os.write(segment.descriptor, line)
+        segment.size += len(line)
+        return segment
+
+    def _next_segment(self) -> _Segment:
+        self._number += 1
+        segment = _Segment(self._directory / f"{self._number:09d}.jsonl")
+        self._segments.append(segment)
+        return segment
+
+    def _read(self, path: Path) -> Iterator[_Line]:
+        lines = path.read_bytes().split(b"\n")
+        broken = 0
+        for index, text in enumerate(lines):
+            if not text:
+                continue
+            try:
+                yield _line(text)
+            except msgspec.MsgspecError:
+                broken += index < len(lines) - 1
+        if broken:
+            path.rename(path.with_suffix(".corrupt"))

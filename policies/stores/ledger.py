@@ -1,0 +1,215 @@
+"""The ledger in a relational database (``policies.ledger_queries.LedgerStore``).
+
+A row and its share of the daily sums are one transaction, and a row that is there already is passed over:
+however often a batch is replayed, it counts once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import SQLAlchemyError
+
+from policies.ledger import LedgerRow
+from policies.ledger_queries import GroupBy, InvalidCursor, LedgerFilter, Page, StoreUnavailable, Total, UsageSum
+from policies.stores.tables import ledger, usage_daily
+from policies.windows import SECOND_NS
+
+MAX_PAGE = 1_000
+
+_COLUMNS = [column.name for column in ledger.columns]
+_ORDER = (ledger.c.started_ns, ledger.c.call_id, ledger.c.attempt)
+_TOKENS = (
+    ledger.c.input_tokens
+    + ledger.c.cache_read_tokens
+    + ledger.c.cache_write_tokens
+    + ledger.c.cache_write_1h_tokens
+)
+_tiers = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class RelationalLedger:
+    """On SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+
+    def write(self, rows: Sequence[LedgerRow]) -> int:
+        try:
+            with self._engine.begin() as connection:
+                fresh = self._unknown(connection, rows)
+                if fresh:
+                    connection.execute(sa.insert(ledger), [_parameters(row) for row in fresh])
+                    self._add_usage(connection, fresh)
+                return len(fresh)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from None
+
+    def page(self, wanted: LedgerFilter, cursor: str | None, limit: int, *, newest_first: bool) -> Page:
+        query = sa.select(ledger).where(*_conditions(wanted))
+        if cursor is not None:
+            mark = sa.tuple_(*(sa.literal(value) for value in _read_cursor(cursor)))
+            here = sa.tuple_(*_ORDER)
+            query = query.where(here < mark if newest_first else here > mark)
+        order = [column.desc() for column in _ORDER] if newest_first else list(_ORDER)
+        size = max(1, min(limit, MAX_PAGE))
+        with self._engine.connect() as connection:
+            found = connection.execute(query.order_by(*order).limit(size + 1)).all()
+        rows = [_row(entry) for entry in found[:size]]
+        return Page(rows, _cursor(rows[-1]) if len(found) > size else None)
+
+    def totals(self, wanted: LedgerFilter, group: GroupBy) -> list[Total]:
+        label = _group_column(group)
+        cost = sa.func.sum(ledger.c.cost_nano)
+        query = (
+            sa.select(
+                label,
+                sa.func.count(),
+                sa.func.sum(sa.case((ledger.c.outcome == "refused", 1), else_=0)),
+                sa.func.sum(sa.case((ledger.c.outcome == "failed", 1), else_=0)),
+                sa.func.sum(_TOKENS),
+                sa.func.sum(ledger.c.output_tokens),
+                cost,
+            )
+            .where(*_conditions(wanted))
+            .group_by(label)
+            .order_by(cost.desc())
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+        return [Total(row[0], *(int(value or 0) for value in row[1:])) for row in found if row[1]]
+
+    def run_rows(self, run: str, limit: int) -> list[LedgerRow]:
+        query = sa.select(ledger).where(ledger.c.run == run).order_by(*_ORDER).limit(limit)
+        with self._engine.connect() as connection:
+            return [_row(entry) for entry in connection.execute(query)]
+
+    def recent(self, since_ns: int) -> list[LedgerRow]:
+        query = sa.select(ledger).where(ledger.c.started_ns >= since_ns).order_by(*_ORDER)
+        with self._engine.connect() as connection:
+            return [_row(entry) for entry in connection.execute(query)]
+
+    def usage_since(self, day: str) -> list[UsageSum]:
+        query = sa.select(usage_daily).where(usage_daily.c.day >= day)
+        with self._engine.connect() as connection:
+            return [UsageSum(*row) for row in connection.execute(query)]
+
+    def delete_before(self, started_ns: int, limit: int) -> int:
+        old = sa.select(ledger.c.call_id).where(ledger.c.started_ns < started_ns).limit(limit)
+        with self._engine.begin() as connection:
+            return connection.execute(
+                sa.delete(ledger).where(ledger.c.call_id.in_(old), ledger.c.started_ns < started_ns)
+            ).rowcount
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _unknown(self, connection: Connection, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+        """The rows that the ledger lacks, each once."""
+        ids = [row.call_id for row in rows]
+        query = sa.select(ledger.c.call_id, ledger.c.attempt).where(ledger.c.call_id.in_(ids))
+        known = {(found[0], found[1]) for found in connection.execute(query)}
+        fresh: list[LedgerRow] = []
+        for row in rows:
+            if (row.call_id, row.attempt) not in known:
+                known.add((row.call_id, row.attempt))
+                fresh.append(row)
+        return fresh
+
+    def _add_usage(self, connection: Connection, rows: Iterable[LedgerRow]) -> None:
+        sums: dict[tuple[str, str], list[int]] = {}
+        for row in rows:
+            if row.outcome == "refused":
+                continue
+            day = day_of(row.started_ns)
+            for tier in row.tiers:
+                entry = sums.setdefault((tier, day), [0, 0, 0])
+                entry[0] += row.cost_nano
+                entry[1] += tokens_of(row)
+                entry[2] += 1
+        if not sums:
+            return
+        insert = self._insert(usage_daily)
+        added = insert.excluded
+        names = ("cost_nano", "tokens", "requests")
+        upsert = insert.on_conflict_do_update(
+            index_elements=[usage_daily.c.tier, usage_daily.c.day],
+            set_={name: usage_daily.c[name] + added[name] for name in names},
+        )
+        values = [
+            {"tier": tier, "day": day, **dict(zip(names, entry, strict=True))} for (tier, day), entry in sums.items()
+        ]
+        connection.execute(upsert, values)
+
+
+def day_of(ns: int) -> str:
+    """The UTC day of a time, ``YYYY-MM-DD``."""
+    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%d")
+
+
+def tokens_of(row: LedgerRow) -> int:
+    """All tokens of a row that a token limit counts."""
+    return (
+        row.input_tokens
+        + row.cache_read_tokens
+        + row.cache_write_tokens
+        + row.cache_write_1h_tokens
+        + row.output_tokens
+    )
+
+
+def _parameters(row: LedgerRow) -> dict[str, Any]:
+    values = msgspec.structs.asdict(row)
+    values["tiers"] = msgspec.json.encode(row.tiers).decode()
+    return values
+
+
+def _row(entry: Row[Any]) -> LedgerRow:
+    values = dict(entry._mapping)
+    values["tiers"] = _tiers(values["tiers"])
+    values["stream"] = bool(values["stream"])
+    return LedgerRow(**values)
+
+
+def _conditions(wanted: LedgerFilter) -> list[sa.ColumnElement[bool]]:
+    names = ("key", "team", "customer", "run", "kind", "outcome", "provider", "target", "call_id")
+    found = [ledger.c[name] == value for name in names if (value := getattr(wanted, name)) is not None]
+    if wanted.since_ns is not None:
+        found.append(ledger.c.started_ns >= wanted.since_ns)
+    if wanted.until_ns is not None:
+        found.append(ledger.c.started_ns < wanted.until_ns)
+    return found
+
+
+def _group_column(group: GroupBy) -> sa.ColumnElement[Any]:
+    if group == "none":
+        return sa.literal(None, sa.String)
+    if group == "model":
+        return sa.case((ledger.c.kind == "model", ledger.c.target), else_=None)
+    if group == "tool":
+        return sa.case((ledger.c.kind == "tool", ledger.c.target), else_=None)
+    if group == "day":
+        # Whole days since the epoch; the caller turns them into dates.
+        return sa.cast(ledger.c.started_ns / (86_400 * SECOND_NS), sa.Integer)
+    return ledger.c[group]
+
+
+def _cursor(row: LedgerRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.started_ns}|{row.call_id}|{row.attempt}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[int, str, int]:
+    try:
+        started, call_id, attempt = base64.urlsafe_b64decode(cursor.encode()).decode().split("|")
+        return int(started), call_id, int(attempt)
+    except (ValueError, binascii.Error):
+        raise InvalidCursor("The cursor is not one of this ledger's.") from None
