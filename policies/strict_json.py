@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -86,11 +87,17 @@ def strict_object(body: bytes, decisive: frozenset[str]) -> StrictObject:
         raise BodyError("invalid_json", "the body is nested too deeply") from None
     except msgspec.MsgspecError as error:
         raise BodyError("invalid_json", f"the body is not a JSON object: {error}") from None
+    folded = _folded(decisive)
     for name in fields:
-        if name not in decisive and (folded := name.casefold()) in decisive:
-            # casefold, not lower: Go's decoder takes U+017F for "s" and U+212A for "k".
-            raise BodyError("ambiguous_body", f"the key {name!r} differs from {folded!r} only in letter case")
+        # casefold, not lower: Go's decoder takes U+017F for "s" and U+212A for "k".
+        if name not in decisive and (meant := folded.get(name.casefold())) is not None:
+            raise BodyError("ambiguous_body", f"the key {name!r} differs from {meant!r} only in letter case")
     return StrictObject(body, fields, _walk(body, fields))
+
+
+@lru_cache(maxsize=64)
+def _folded(decisive: frozenset[str]) -> Mapping[str, str]:
+    return {name.casefold(): name for name in decisive}
 
 
 def _walk(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, int]:

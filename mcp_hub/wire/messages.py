@@ -25,7 +25,7 @@ MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_PARAMS = frozenset({"name", "arguments", "uri", "cursor", "_meta", "ref", "argument", "protocolversion"})
+_PARAMS = frozenset({"name", "arguments", "uri", "cursor", "_meta", "ref", "argument", "protocolVersion"})
 _NULL = b"null"
 
 
