@@ -240,7 +240,14 @@ def _show_row(row: LedgerRow, *, as_json: bool) -> None:
         typer.echo(msgspec.json.encode(row).decode())
         return
     mark = "~" if row.basis == "estimated" else ""
-    parts = [instant(row.started_ns), row.kind, row.target, row.outcome, row.key or "-", f"{mark}{dollars(row.cost_nano)}"]
+    parts = [
+        instant(row.started_ns),
+        row.kind,
+        row.target,
+        row.outcome,
+        row.key or "-",
+        f"{mark}{dollars(row.cost_nano)}",
+    ]
     typer.echo("  ".join([*parts, row.call_id, *([f"run={row.run}"] if row.run else [])]))
 
 

@@ -25,6 +25,7 @@ from gateway.telemetry import Telemetry
 from gateway.transport import AiohttpTransport
 from mcp_hub.dispatch import ToolPrice
 from mcp_hub.hub import Hub, HubSettings
+from mcp_hub.seams import Notification, SessionKey
 from mcp_hub.upstream.supervisor import Supervisor, SupervisorSettings
 from mcp_hub.wire.client_sessions import ClientSessions
 from policies.counters import MemoryCounters
@@ -94,7 +95,7 @@ class Gateway:
             self._transport,
             SupervisorSettings(limits.max_sessions, limits.session_idle_seconds),
             self._clock,
-            lambda key, notification: self._hub.notified(key, notification),
+            self._member_spoke,
         )
         self._hub = Hub(self._supervisor, HubSettings(config.mcp.client_alias_budget), self._clock)
         tool_uses = ToolUseIndex(self._clock)
@@ -137,6 +138,9 @@ class Gateway:
         await self._supervisor.stop()
         await self._ledger.close()
         await self._transport.close()
+
+    def _member_spoke(self, key: SessionKey, notification: Notification) -> None:
+        self._hub.notified(key, notification)
 
     def _route(self, config: Config) -> Router:
         return Router(providers_of(config), PriceCatalogue(config.budgets.unknown_price, self._clock))
@@ -224,7 +228,6 @@ def _host_policy(config: Config, host: str | None) -> HostPolicy:
     if server.public_url is not None:
         names.add((urlsplit(server.public_url).hostname or "").lower())
     bound = host or server.host
-    if bound not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if bound not in ("0.0.0.0", "::"):  # compared, not bound
         names.add(f"[{bound}]" if ":" in bound else bound.lower())
     return HostPolicy(frozenset(names), frozenset(server.allowed_origins))
-

@@ -96,13 +96,13 @@ class Keyring:
 
     def find(self, name: str) -> VirtualKey | None:
         """A key by name, for ``explain``; the live one if there are several."""
-        found = [key for key in self._directory.keys() if key.principal.key == name]
+        found = [key for key in self._directory.all() if key.principal.key == name]
         return next((key for key in reversed(found) if not key.revoked), found[-1] if found else None)
 
     def tiers(self) -> Iterator[Tier]:
         """Every tier that any key pays from."""
         yield from self._organisation.tiers.values()
-        for key in self._directory.keys():
+        for key in self._directory.all():
             yield key.tiers[0]
             yield from key.provider_tiers.values()
 

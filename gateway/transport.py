@@ -18,6 +18,7 @@ from yarl import URL
 
 from policies.egress import EgressGuard, Timeouts, TransportFailure, Trust
 
+
 class EgressDenied(OSError):
     """The guard said no to an address."""
 

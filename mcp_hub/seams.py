@@ -1,8 +1,8 @@
 """What the hub needs from outside and what its rooms promise one another.
 
-``gateway`` above wires the transport (the seam is ``policies.egress.HttpTransport``); ``policies`` below owns identity and grants. Payloads are
-opaque (law 6): params and results travel as raw JSON bytes, split only at the first level, so that
-unknown fields, key order and number formats survive.
+``gateway`` above wires the transport (the seam is ``policies.egress.HttpTransport``); ``policies``
+below owns identity and grants. Payloads are opaque (law 6): params and results travel as raw JSON
+bytes, split only at the first level, so that unknown fields, key order and number formats survive.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MemberFault(msgspec.Struct, frozen=True, kw_only=True):
     """The member itself failed (not the tool): what happened, at which stage, worth a retry or not."""
 
     code: str
-    """``member_unavailable``, ``member_timeout``, ``member_lost``, ``member_invalid_reply``, ``member_reply_too_large``, …"""
+    """``member_unavailable``, ``member_timeout``, ``member_lost``, ``member_invalid_reply``, …"""
     message: str
     stage: Stage
     sent: bool

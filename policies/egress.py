@@ -57,8 +57,8 @@ class TransportFailure(Exception):
     """The exchange broke below HTTP: refused, reset, timed out, TLS, or forbidden by the guard.
 
     ``code`` is stable (``upstream_unreachable``, ``upstream_timeout``, ``upstream_reset``,
-    ``upstream_tls``, ``egress_denied``, ``upstream_invalid_http``). ``sent`` is False only if no byte of the request can have
-    reached the peer, so that a retry is certainly safe.
+    ``upstream_tls``, ``egress_denied``, ``upstream_invalid_http``). ``sent`` is False only if no byte
+    of the request can have reached the peer, so that a retry is certainly safe.
     """
 
     def __init__(self, code: str, message: str, *, sent: bool) -> None:

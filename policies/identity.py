@@ -8,7 +8,7 @@ digest of a guess is unrelated to the digest of the secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.admission import Grants
@@ -56,7 +56,7 @@ class Directory:
         """Add or change one key; acts on the next call."""
         self._keys[digest] = key
 
-    def keys(self) -> Iterable[VirtualKey]:
+    def all(self) -> Collection[VirtualKey]:
         return self._keys.values()
 
     def identify(self, secrets: Sequence[str]) -> VirtualKey | Refusal:

@@ -201,10 +201,7 @@ def _timed_out(seconds: float) -> Outcome:
 
 def _any_strict(tiers: Sequence[Tier]) -> bool:
     """Whether a tier holds the most that a call may use; then all of them do, as there is one hold."""
-    for tier in tiers:
-        if tier.enforcement == "strict":
-            return True
-    return False
+    return any(tier.enforcement == "strict" for tier in tiers)
 
 
 def _cancelling() -> bool:

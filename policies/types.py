@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 CallKind = Literal["model", "tool", "resource", "prompt", "completion", "count_tokens"]
 Origin = Literal["client", "sampling", "embedding"]

@@ -60,7 +60,9 @@ class ModelExecutor:
         self.router = router
         self.is_virtual_key = is_virtual_key
 
-    def dispatch(self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str) -> ModelDispatch:
+    def dispatch(
+        self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str
+    ) -> ModelDispatch:
         """One call, ready for the passage."""
         return ModelDispatch(self, dialect, request, headers, query)
 

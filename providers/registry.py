@@ -39,7 +39,7 @@ class Provider:
     tiers: tuple[Tier, ...] = ()
     disabled: str | None = None
     """Why it cannot be used, e.g. ``OPENAI_API_KEY is not set``."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     auth_headers: tuple[tuple[str, str], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

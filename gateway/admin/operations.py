@@ -54,7 +54,9 @@ def open_router(parts: Operations) -> APIRouter:
     @routes.get("/readyz")
     async def readyz() -> JSONResponse:
         reasons = parts.reports.ready()
-        return JSONResponse({"status": "not_ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
+        return JSONResponse(
+            {"status": "not_ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+        )
 
     @routes.get("/me")
     async def me(request: Request) -> dict[str, Any]:

@@ -263,9 +263,7 @@ class _Exchange:
         return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
 
 
-def _entry(
-    call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: _Exchange
-) -> ToolCall:
+def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: _Exchange) -> ToolCall:
     context = requests.context(asker, message, exchange.started_ns, exchange.headers)
     origin = call.origin
     if origin is None:
@@ -290,8 +288,10 @@ async def _not_allowed(send: Send) -> None:
 async def _refuse_identity(send: Send, refusal: Refusal) -> None:
     """401 for clients that probe. Keys are the authentication here, so no OAuth metadata is named."""
     body = msgspec.json.encode(
-        {"jsonrpc": "2.0", "id": None, "error": {"code": 401, "message": refusal.message, "data": {"code": refusal.code}}}
+        {
+            "jsonrpc": "2.0",
+            "id": None,
+            "error": {"code": 401, "message": refusal.message, "data": {"code": refusal.code}},
+        }
     )
     await send_bytes(send, 401, (JSON, (b"www-authenticate", b'Bearer realm="tollkeeper"')), body)
-
-

@@ -21,7 +21,15 @@ from mcp_hub.seams import MODERN_VERSION, Era
 from mcp_hub.templates import match_template
 from mcp_hub.view import Origin, View
 from mcp_hub.wire import legacy, modern
-from mcp_hub.wire.messages import INVALID_PARAMS, Message, WireError, error_bytes, required_string, result_bytes, string_of
+from mcp_hub.wire.messages import (
+    INVALID_PARAMS,
+    Message,
+    WireError,
+    error_bytes,
+    required_string,
+    result_bytes,
+    string_of,
+)
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
 from policies.runs import ToolUseIndex

@@ -107,7 +107,9 @@ class ModelSurface:
             return
         outcome = (await flight.wait()).outcome
         cut_here = outcome.code in _ENDED_BY_THE_GATE
-        await end_stream(send, self._dialect.error_event(outcome.code or "", outcome.message or "") if cut_here else b"")
+        await end_stream(
+            send, self._dialect.error_event(outcome.code or "", outcome.message or "") if cut_here else b""
+        )
 
     async def _send_reply(self, send: Send, settled: Settled, context: CallContext) -> None:
         reply = settled.outcome.reply
@@ -139,9 +141,7 @@ class ModelSurface:
             agent_id=agent_of(headers),
         )
 
-    async def _read(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str]
-    ) -> ModelRequest | Refusal | None:
+    async def _read(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> ModelRequest | Refusal | None:
         """The parsed request, why it was refused, or ``None`` when the client left."""
         content_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if content_type != "application/json" and not content_type.endswith("+json"):

@@ -113,9 +113,7 @@ class HttpSession:
             task.cancel()
 
     def headers(self, method: str, params: RawObject) -> Headers:
-        return request_headers(
-            self._spec.headers, self.era, self.protocol_version, self._session_id, method, params
-        )
+        return request_headers(self._spec.headers, self.era, self.protocol_version, self._session_id, method, params)
 
     def body(self, method: str, params: RawObject, *, progress: bool) -> tuple[int, bytes]:
         """A request's id and bytes."""
@@ -142,9 +140,7 @@ class HttpSession:
             self._abandon(request_id, method)
             raise
 
-    async def _answer(
-        self, response: ByteResponse, request_id: int, on_notification: OnNotification | None
-    ) -> Reply:
+    async def _answer(self, response: ByteResponse, request_id: int, on_notification: OnNotification | None) -> Reply:
         if response.status >= 400:
             return await self._refused(response)
         wanted = b"%d" % request_id
@@ -267,4 +263,3 @@ class HttpSession:
 
 
 _FORGOTTEN = "member_session_forgotten"
-

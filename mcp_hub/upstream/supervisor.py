@@ -193,7 +193,9 @@ class Supervisor:
         return msgspec.structs.replace(slot.failure, message=text, stage="start", sent=False)
 
     def _make_room(self) -> bool:
-        idle = [s for s in self._slots.values() if s.starting is None and (s.session is None or not s.session.in_flight)]
+        idle = [
+            s for s in self._slots.values() if s.starting is None and (s.session is None or not s.session.in_flight)
+        ]
         if not idle:
             return False
         self._drop(min(idle, key=lambda slot: slot.used_ns))

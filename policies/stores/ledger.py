@@ -28,10 +28,7 @@ MAX_PAGE = 1_000
 _COLUMNS = [column.name for column in ledger.columns]
 _ORDER = (ledger.c.started_ns, ledger.c.call_id, ledger.c.attempt)
 _TOKENS = (
-    ledger.c.input_tokens
-    + ledger.c.cache_read_tokens
-    + ledger.c.cache_write_tokens
-    + ledger.c.cache_write_1h_tokens
+    ledger.c.input_tokens + ledger.c.cache_read_tokens + ledger.c.cache_write_tokens + ledger.c.cache_write_1h_tokens
 )
 _tiers = msgspec.json.Decoder(tuple[str, ...]).decode
 

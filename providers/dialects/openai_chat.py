@@ -120,10 +120,7 @@ class ChatStreamReader:
         self.content_bytes = 0
 
     def feed(self, chunk: bytes) -> bytes:
-        kept: list[bytes] = []
-        for event in self._cutter.feed(chunk):
-            if not self._read(event):
-                kept.append(event)
+        kept = [event for event in self._cutter.feed(chunk) if not self._read(event)]
         if not self._hide_usage:
             return chunk
         return kept[0] if len(kept) == 1 else b"".join(kept)

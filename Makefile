@@ -1,0 +1,67 @@
+# Every target does its own set-up. `make run` and `make test` are the two that a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .cache/uv/bin/uv
+CLIENTS := .cache/clients
+PACKAGES := gateway mcp_hub providers policies
+
+.PHONY: run setup test test-fast check lint format docs lock clean
+
+run: $(VENV)/.quickstart
+	$(BIN)/python -m gateway.quickstart
+
+setup: $(VENV)/.quickstart
+
+test: $(VENV)/.dev $(CLIENTS)/.installed
+	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not client_programs"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m gateway.config.report > docs/configuration.md
+
+# Versions with hashes and without addresses.
+lock: $(UV)
+	printf 'uv==%s\n' "$$($(UV) --version | cut -d' ' -f2)" | \
+	  $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/uv.txt
+	for set in runtime quickstart dev; do \
+	  groups=; \
+	  [ $$set = runtime ] || groups="--group quickstart"; \
+	  [ $$set = dev ] && groups="$$groups --group dev"; \
+	  $(UV) pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header -q -o requirements/$$set.txt; \
+	done
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info
+
+$(UV): requirements/uv.txt
+	scripts/make_venv $(PYTHON) .cache/uv
+	.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(VENV)/.quickstart: requirements/quickstart.txt pyproject.toml $(UV)
+	test -x $(BIN)/python || scripts/make_venv $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/quickstart.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(CLIENTS)/.installed: tests/clients/package-lock.json scripts/install_clients
+	scripts/install_clients $(CLIENTS)
+	touch $@
