@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,6 @@ from rich.table import Table
 from gateway.cli_client import AdminClient, GatewayRefused, GatewayUnreachable, open_client
 from gateway.config.loader import ConfigError, load
 from gateway.config.report import effective, schema
-from gateway.server import ServeOptions, run_server
 from policies.ledger import LedgerRow
 from policies.refusals import dollars, instant
 from policies.run_tree import build_trees, render
@@ -77,7 +77,11 @@ def serve(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Run the gateway."""
-    raise typer.Exit(run_server(ServeOptions(config, state, host, port)))
+    arguments = ["--config", str(config), "--state", str(state)]
+    arguments += ["--host", host] if host is not None else []
+    arguments += ["--port", str(port)] if port is not None else []
+    # Another program, in this process: the command line stays light, and does not load the server.
+    os.execv(sys.executable, [sys.executable, "-m", "gateway.server", *arguments])  # noqa: S606
 
 
 @app.command()

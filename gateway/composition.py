@@ -38,7 +38,7 @@ from policies.ledger_queries import StoreUnavailable
 from policies.passage import Passage, Terms
 from policies.restoring import restore_counters
 from policies.runs import ToolUseIndex
-from policies.stores.engine import open_engine
+from policies.stores.engine import MigrationFailed, open_engine
 from policies.stores.keys import RelationalKeys
 from policies.stores.ledger import RelationalLedger
 from policies.windows import SECOND_NS
@@ -208,6 +208,8 @@ def _open_stores(config: Config, state: StateDir) -> tuple[RelationalLedger, Rel
     url = config.stores.ledger or f"sqlite:///{state.ledger}"
     try:
         engine = open_engine(url)
+    except MigrationFailed as error:
+        raise StateError(f"The ledger store cannot be opened: {error}.") from None
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error)
         raise StateError(f"The ledger store cannot be opened: {reason}.") from None

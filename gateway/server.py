@@ -6,6 +6,7 @@ accepting, let calls under way end within a bound, settle the rest and close the
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
@@ -157,3 +158,18 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """``python -m gateway.server``: what ``tollkeeper serve`` becomes."""
+    parser = argparse.ArgumentParser(prog="tollkeeper serve")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args()
+    sys.exit(run_server(ServeOptions(given.config, given.state, given.host, given.port)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,32 +1,61 @@
-"""Opens a relational store and brings its schema up to date (Alembic)."""
+"""Opens a relational store and brings its schema up to date.
+
+Migrations (Alembic) run in a process of their own, and only when the schema is not current: a gateway
+that starts on a current schema neither loads Alembic nor waits for it.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine import Engine
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+CURRENT = "0001"
+"""The newest revision under ``migrations/versions``."""
+
+
+class MigrationFailed(Exception):
+    """The schema could not be brought up to date; the message is the migration's last words."""
 
 
 def open_engine(url: str) -> Engine:
     """An engine whose schema is current. SQLite: write-ahead log, private file. Raises
-    ``sqlalchemy.exc.SQLAlchemyError``."""
-    engine = sa.create_engine(url, future=True)
-    if engine.dialect.name == "sqlite":
-        _tune_sqlite(engine)
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    ``sqlalchemy.exc.SQLAlchemyError`` or ``MigrationFailed``."""
+    engine = connect(url)
+    if _revision(engine) != CURRENT:
+        _migrate(url)
     if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
         Path(str(engine.url.database)).chmod(0o600)
     return engine
+
+
+def connect(url: str) -> Engine:
+    """An engine, whatever its schema."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine)
+    return engine
+
+
+def _revision(engine: Engine) -> str | None:
+    """The schema's revision; ``None`` for an empty database."""
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(url: str) -> None:
+    # The address travels on standard input: it may hold a password, and a command line can be read.
+    command = [sys.executable, "-m", "policies.stores.migrate"]
+    done = subprocess.run(command, input=url.encode(), capture_output=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise MigrationFailed(f"the schema could not be migrated: {words[-1] if words else 'no reason given'}")
 
 
 def _tune_sqlite(engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,16 @@ HEADERS = {"x-bf-vk": KEY, "content-type": "application/json"}
 
 
 @pytest.fixture
-async def gate(llm: ScriptedLLM, tmp_path: Path) -> AsyncIterator[RunningGateway]:
+def gate(shared_gate: RunningGateway, llm: ScriptedLLM) -> RunningGateway:
+    shared_gate.mark()
+    return shared_gate
+
+
+@pytest.fixture(scope="module")
+async def shared_gate(
+    shared_llm: ScriptedLLM, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningGateway]:
+    llm = shared_llm
     yaml = f"""
     providers:
       - {{name: openai, api_key: sk-upstream-openai, base_url: "{llm.base}/v1", allowed_models: ["gpt-4o", "emb-*"],
@@ -38,7 +46,7 @@ async def gate(llm: ScriptedLLM, tmp_path: Path) -> AsyncIterator[RunningGateway
           rate_limit: {{request_limit: 1, request_limit_duration: 1h}}}}
       - {{key_name: old, key: vk-old-0123456789abcdef012345678, allowed_models: ["*"], expires_at: "2020-01-01T00:00:00Z"}}
     """
-    async with RunningGateway(yaml, tmp_path) as running:
+    async with RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as running:
         yield running
 
 

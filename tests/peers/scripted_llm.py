@@ -58,6 +58,12 @@ class ScriptedLLM:
     gone: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     base: str = ""
 
+    def reset(self) -> None:
+        """Forget requests, plan and faults."""
+        self.plan, self.seen, self.bill, self.faults = [], [], [], []
+        self.tokens, self.gate = replies.Tokens(), None
+        self.arrived, self.gone = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
     async def __aenter__(self) -> ScriptedLLM:
         app = web.Application(client_max_size=128 * 1024 * 1024)
         for path, handler in (
@@ -68,9 +74,9 @@ class ScriptedLLM:
             ("/v1/embeddings", self._embeddings),
         ):
             app.router.add_post(path, self._guarded(handler))
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.base = f"http://{host}:{port}"

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class RunningGateway:
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
     address: str = ""
+    since_ns: int = 0
 
     async def __aenter__(self) -> RunningGateway:
         self.config = self.directory / "tollkeeper.yaml"
@@ -55,8 +57,7 @@ class RunningGateway:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "gateway.cli",
-                "serve",
+                "gateway.server",
                 "--config",
                 str(self.config),
                 "--port",
@@ -75,6 +76,10 @@ class RunningGateway:
     async def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), READY_S)
+
+    def mark(self) -> None:
+        """From now on ``rows`` tells only what happens from now on."""
+        self.since_ns = time.time_ns()
 
     async def kill(self) -> None:
         self.process.kill()
@@ -113,7 +118,8 @@ class RunningGateway:
 
     async def rows(self, **filters: str) -> list[dict[str, Any]]:
         """Ledger rows, oldest first."""
-        answer = await self.admin("GET", "/api/ledger", params={"limit": 1000, "order": "oldest", **filters})
+        wanted = {"limit": 1000, "order": "oldest", "since_ns": self.since_ns, **filters}
+        answer = await self.admin("GET", "/api/ledger", params=wanted)
         answer.raise_for_status()
         rows: list[dict[str, Any]] = answer.json()["rows"]
         return rows
