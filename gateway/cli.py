@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 import typer
@@ -29,6 +30,8 @@ from policies.windows import SECOND_NS
 
 DEFAULT_STATE = Path(".tollkeeper")
 DEFAULT_CONFIG = Path("tollkeeper.yaml")
+OFFLINE_PATHS = ("/api/keys", "/api/ledger")
+"""What can be asked of the database when no gateway runs."""
 
 app = typer.Typer(help="One gate for AI agents.", no_args_is_help=True, add_completion=False)
 keys_app = typer.Typer(help="Virtual keys that live in the database.", no_args_is_help=True)
@@ -58,6 +61,8 @@ def _client(state: Path) -> AdminClient:
 
 def _ask(state: Path, method: str, path: str, payload: dict[str, Any] | None = None) -> Any:
     """One call of the admin API; ends the command with the gateway's message when it fails."""
+    if not (state / "address").exists() and path.startswith(OFFLINE_PATHS):
+        return _ask_offline(state, method, path, payload)
     client = _client(state)
     try:
         if method == "GET":
@@ -67,6 +72,24 @@ def _ask(state: Path, method: str, path: str, payload: dict[str, Any] | None = N
         return client.post(path, payload or {})
     except (GatewayUnreachable, GatewayRefused) as error:
         raise _fail(str(error)) from None
+
+
+def _ask_offline(state: Path, method: str, path: str, payload: dict[str, Any] | None) -> Any:
+    """The same call when no gateway runs: on the database itself, in a program of its own."""
+    given = {name: value for name, value in (payload or {}).items() if value is not None}
+    where = f"{path}?{urlencode(given)}" if method == "GET" and given else path
+    arguments = [method, where, "--state", str(state)]
+    if DEFAULT_CONFIG.exists():
+        arguments += ["--config", str(DEFAULT_CONFIG)]
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "gateway.offline", *arguments],
+        input=json.dumps(given).encode() if method == "POST" else b"",
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise _fail(done.stderr.decode(errors="replace").strip())
+    return json.loads(done.stdout)
 
 
 @app.command()
@@ -175,12 +198,12 @@ def ledger(
         _show_run(state, run)
         return
     filters |= {"run": run, "since_ns": _since(since) if since else None}
+    if follow:
+        _follow(state, {**filters, "limit": limit}, as_json=as_json)
+        return
     page = _ask(state, "GET", "/api/ledger", {**filters, "limit": limit})
     for row in reversed(page["rows"]):
         _show_row(msgspec.convert(row, LedgerRow), as_json=as_json)
-    if follow:
-        filters.pop("since_ns")
-        _follow(state, filters, as_json=as_json)
 
 
 @app.command()
@@ -259,6 +282,7 @@ def _follow(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:
     try:
         for line in _client(state).lines("/api/ledger/follow", filters):
             _show_row(msgspec.json.decode(line, type=LedgerRow), as_json=as_json)
+            sys.stdout.flush()
     except (GatewayUnreachable, GatewayRefused) as error:
         raise _fail(str(error)) from None
     except KeyboardInterrupt:

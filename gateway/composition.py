@@ -32,7 +32,7 @@ from policies.counters import MemoryCounters
 from policies.egress import EgressGuard
 from policies.identity import Directory
 from policies.journal import Journal, JournalLocked
-from policies.journaled_ledger import JournaledLedger
+from policies.journaled_ledger import JournaledLedger, Observer
 from policies.key_hashing import KeyHasher
 from policies.ledger_queries import StoreUnavailable
 from policies.passage import Passage, Terms
@@ -81,8 +81,7 @@ class Gateway:
         self._config = config
         self._transport = AiohttpTransport(EgressGuard())
         self._telemetry = Telemetry()
-        self._store, keys = _open_stores(config, state)
-        self._ledger = JournaledLedger(_open_journal(state), self._store, (self._telemetry.observe,))
+        self._ledger, self._store, keys = open_books(config, state, (self._telemetry.observe,))
         self._counters = MemoryCounters()
         hasher = KeyHasher(state.pepper())
         self._directory = Directory((hasher.peppered, hasher.plain), self._clock)
@@ -204,23 +203,21 @@ class Gateway:
         )
 
 
-def _open_stores(config: Config, state: StateDir) -> tuple[RelationalLedger, RelationalKeys]:
+def open_books(
+    config: Config, state: StateDir, observers: tuple[Observer, ...]
+) -> tuple[JournaledLedger, RelationalLedger, RelationalKeys]:
+    """The ledger, its store and the keys' store, on the configured database. Raises ``StateError``."""
     url = config.stores.ledger or f"sqlite:///{state.ledger}"
     try:
         engine = open_engine(url)
-    except MigrationFailed as error:
-        raise StateError(f"The ledger store cannot be opened: {error}.") from None
-    except SQLAlchemyError as error:
+        journal = Journal(state.journal)
+    except (MigrationFailed, SQLAlchemyError) as error:
         reason = str(getattr(error, "orig", None) or error)
         raise StateError(f"The ledger store cannot be opened: {reason}.") from None
-    return RelationalLedger(engine), RelationalKeys(engine)
-
-
-def _open_journal(state: StateDir) -> Journal:
-    try:
-        return Journal(state.journal)
     except (JournalLocked, OSError) as error:
         raise StateError(str(error)) from None
+    store = RelationalLedger(engine)
+    return JournaledLedger(journal, store, observers), store, RelationalKeys(engine)
 
 
 def _host_policy(config: Config, host: str | None) -> HostPolicy:

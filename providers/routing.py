@@ -127,11 +127,12 @@ class Router:
         ]
         if not admitted:
             return model_not_allowed(model, self.models(key, kind)[:_LISTED])
-        ready = [(provider, s) for provider, s in admitted if provider.disabled is None]
-        if not ready:
-            return no_provider(model, [f"{p.name}: {p.disabled}" for p, _ in admitted])
-        best = max(s for _, s in ready)
-        chosen = [provider for provider, s in ready if s == best]
+        best = max(specificity for _, specificity in admitted)
+        named_best = [provider for provider, specificity in admitted if specificity == best]
+        chosen = [provider for provider in named_best if provider.disabled is None]
+        if not chosen:
+            # Not the next best: a name that a disabled provider claims would land somewhere unmeant.
+            return no_provider(model, [f"{p.name}: {p.disabled}" for p in named_best])
         try:
             targets = tuple(self._target(key, provider, upstream) for provider in chosen)
         except PriceUnknown as error:

@@ -50,6 +50,12 @@ class PageQuery(Filters):
     order: Literal["newest", "oldest"] = "newest"
 
 
+class FollowQuery(Filters):
+    """Filters, and how many of the last rows come first."""
+
+    limit: Annotated[int, Query(ge=0, le=1_000)] = 50
+
+
 class TotalsQuery(Filters):
     """Filters, and by what to group."""
 
@@ -82,18 +88,24 @@ def router(ledger: JournaledLedger, check: AdminCheck) -> APIRouter:
         return _json({"run": run, "rows": found, "trees": [_tree(tree) for tree in build_trees(run, found)]})
 
     @routes.get("/follow")
-    async def follow(query: Annotated[Filters, Query()]) -> StreamingResponse:
-        return StreamingResponse(_follow(ledger, query.wanted()), media_type="application/x-ndjson")
+    async def follow(query: Annotated[FollowQuery, Query()]) -> StreamingResponse:
+        return StreamingResponse(_follow(ledger, query.wanted(), query.limit), media_type="application/x-ndjson")
 
     return routes
 
 
-async def _follow(ledger: JournaledLedger, wanted: LedgerFilter) -> AsyncIterator[bytes]:
+async def _follow(ledger: JournaledLedger, wanted: LedgerFilter, limit: int) -> AsyncIterator[bytes]:
+    """The last rows, then new ones. Following begins before the last rows are read, so that none is lost
+    between the two, and none is told twice."""
     follower = ledger.follow()
     try:
+        page = await ledger.ask(lambda s: s.page(wanted, None, max(1, limit), newest_first=True))
+        told = {(row.call_id, row.attempt) for row in page.rows}
+        for row in reversed(page.rows[:limit]):
+            yield msgspec.json.encode(row) + b"\n"
         while True:
             for row in await follower.next():
-                if _matches(row, wanted):
+                if (row.call_id, row.attempt) not in told and _matches(row, wanted):
                     yield msgspec.json.encode(row) + b"\n"
     finally:
         ledger.unfollow(follower)
