@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from gateway.admin import keys, ledger
 from gateway.admin.errors import install
@@ -27,7 +27,7 @@ from policies.identity import Directory
 from policies.key_hashing import KeyHasher
 
 
-async def _open(_: object) -> None:
+async def _open(request: Request) -> None:
     """Who may run this may read the state directory: the token would prove nothing more."""
 
 
@@ -67,8 +67,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     if reply.status_code >= 400:
-        error = reply.json()["error"]
-        print(f"{error['code']}: {error['message']}", file=sys.stderr)
+        said = reply.json()["error"]
+        print(f"{said['code']}: {said['message']}", file=sys.stderr)
         return 1
     sys.stdout.write(reply.text)
     return 0

@@ -16,6 +16,11 @@ KEY_FILE = "quickstart.key"
 KEY_VARIABLE = "TOLLKEEPER_QUICKSTART_KEY"
 ADDRESS = "http://127.0.0.1:8080"
 
+CALL = (
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_current_time",'
+    '"arguments":{"timezone":"UTC"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
+    '"io.modelcontextprotocol/clientCapabilities":{}}}}'
+)
 WELCOME = """
 Tollkeeper serves {address}
 Virtual key (kept in {file}): {key}
@@ -23,7 +28,7 @@ Virtual key (kept in {file}): {key}
 A tool call:
   curl -s {address}/mcp/time -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
     -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/call' -H 'Mcp-Name: get_current_time' \\
-    -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"get_current_time","arguments":{{"timezone":"UTC"}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}'
+    -d '{call}'
 
 A model call ({models}):
   curl -s {address}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
@@ -55,7 +60,7 @@ def main() -> int:
 def welcome(key: str, openai_key: str) -> str:
     """Lines ready to paste."""
     models = "OPENAI_API_KEY is set" if openai_key else "set OPENAI_API_KEY first, or name a model of Ollama"
-    return WELCOME.format(address=ADDRESS, file=STATE / KEY_FILE, key=key, models=models)
+    return WELCOME.format(address=ADDRESS, file=STATE / KEY_FILE, key=key, models=models, call=CALL)
 
 
 if __name__ == "__main__":

@@ -109,12 +109,17 @@ class Hub:
         return server in self._members and key.grants.sees_server(server)
 
     async def ready(self, key: VirtualKey, server: str | None) -> None:
-        """Wait, bounded, until every member that ``key`` may know of has answered or failed once."""
-        waiting = [m.answered.wait() for m in self._visible(key, server) if not m.answered.is_set()]
-        if not waiting:
+        """Wait until every member that ``key`` may know of has answered or failed once, but only within
+        ``first_wait_s`` of its start: a member that hangs in its handshake delays nobody after that."""
+        silent = [m for m in self._visible(key, server) if not m.answered.is_set()]
+        if not silent:
             return
-        tasks = [asyncio.ensure_future(w) for w in waiting]
-        _, late = await asyncio.wait(tasks, timeout=self._settings.first_wait_s)
+        youngest = max(m.outcome.since_ns for m in silent)
+        left = self._settings.first_wait_s - (self._clock() - youngest) / 1e9
+        if left <= 0:
+            return
+        tasks = [asyncio.ensure_future(m.answered.wait()) for m in silent]
+        _, late = await asyncio.wait(tasks, timeout=left)
         for task in late:
             task.cancel()
 

@@ -52,15 +52,21 @@ class Grant:
         return any(allow.fullmatch(n) for n in names)
 
     def touches(self, prefix: str) -> bool:
-        """Whether some name that starts with ``prefix`` could be allowed (denials not considered)."""
+        """Whether some name that starts with ``prefix`` could be allowed."""
+        if any(_covers(pattern, prefix) for pattern in self.deny):
+            return False
         return any(_may_start_with(pattern, prefix) for pattern in self.allow)
 
     def covers(self, prefix: str) -> bool:
         """Whether every name that starts with ``prefix`` is allowed."""
-        whole = any(
-            p.endswith("*") and not (set(p[:-1]) & {"*", "?"}) and prefix.startswith(p[:-1]) for p in self.allow
-        )
+        whole = any(_covers(pattern, prefix) for pattern in self.allow)
         return whole and not any(_may_start_with(p, prefix) for p in self.deny)
+
+
+def _covers(pattern: str, prefix: str) -> bool:
+    """Whether ``pattern`` certainly matches every name that starts with ``prefix``."""
+    literal = pattern[:-1]
+    return pattern.endswith("*") and not set(literal) & {"*", "?"} and prefix.startswith(literal)
 
 
 def _may_start_with(pattern: str, prefix: str) -> bool:

@@ -172,8 +172,10 @@ class McpSurface:
         self, exchange: _Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
     ) -> None:
         parts = self._parts
-        await parts.hub.ready(exchange.key, exchange.server)
         call = parts.requests.call(asker, message)
+        if call.origin is None:
+            await parts.hub.ready(exchange.key, exchange.server)
+            call = parts.requests.call(asker, message)
         asked = Asked(asker.era, request_id, call.kind, call.asked)
         entry = _entry(call, parts.requests, asker, message, exchange)
         # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.

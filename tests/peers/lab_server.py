@@ -61,12 +61,12 @@ async def barrier(count: int) -> str:
 @server.tool()
 async def forever(path: str) -> str:
     """Never answer; note in a file when started and when cancelled."""
-    with open(path, "a") as file:  # noqa: ASYNC230, PTH123
+    with open(path, "a") as file:  # noqa: PTH123
         file.write("started\n")
     try:
         await asyncio.Event().wait()
     finally:
-        with open(path, "a") as file:  # noqa: ASYNC230, PTH123
+        with open(path, "a") as file:  # noqa: PTH123
             file.write("cancelled\n")
     return "never"
 
