@@ -59,17 +59,17 @@ DRAIN_S = 5.0
 DEADLINE_S = 600.0
 
 _ANTHROPIC = AnthropicMessages()
-_DIALECTS: tuple[tuple[str, Dialect], ...] = (
+_OPENAI: tuple[tuple[str, Dialect], ...] = (
     ("/v1/chat/completions", OpenAIChat()),
     ("/v1/responses", OpenAIResponses()),
     ("/v1/embeddings", OpenAIEmbeddings()),
-    ("/openai/v1/chat/completions", OpenAIChat()),
-    ("/openai/v1/responses", OpenAIResponses()),
-    ("/openai/v1/embeddings", OpenAIEmbeddings()),
+)
+MODEL_ROUTES = (*_OPENAI, *((f"/openai{path}", dialect) for path, dialect in _OPENAI))
+ANTHROPIC_ROUTES: tuple[tuple[str, Dialect], ...] = (
     ("/anthropic/v1/messages", _ANTHROPIC),
     ("/anthropic/v1/messages/count_tokens", AnthropicCountTokens()),
 )
-"""Every route that can spend money on a model: each is a ``ModelSurface`` on the passage."""
+"""With ``MODEL_ROUTES``, every route that can spend money on a model: each is a ``ModelSurface``."""
 
 
 class Gateway:
@@ -152,7 +152,9 @@ class Gateway:
     def _build_door(self, config: Config, state: StateDir, host: str | None, tool_uses: ToolUseIndex) -> Door:
         limits = config.limits
         front = Front(self._directory, self._passage, self._clock, limits.max_body_bytes, Terms("cancel", DEADLINE_S))
-        exact: dict[str, App] = {path: ModelSurface(dialect, self._executor, front) for path, dialect in _DIALECTS}
+        exact: dict[str, App] = {
+            path: ModelSurface(dialect, self._executor, front) for path, dialect in (*MODEL_ROUTES, *ANTHROPIC_ROUTES)
+        }
         lists = self._model_lists()
         mcp = self._mcp_surface(config, tool_uses)
         exact.update({"/mcp": mcp, "/mcp/": mcp, "/anthropic/api/hello": hello, **lists})

@@ -111,6 +111,6 @@ async def test_no_process_is_left_when_the_gateway_stops(tmp_path: Path) -> None
         assert len(children) >= 3
         assert psutil.pid_exists(grandchild)
         assert await running.stop() == 0
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
     assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
