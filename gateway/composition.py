@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
@@ -34,7 +36,7 @@ from policies.identity import Directory
 from policies.journal import Journal, JournalLocked
 from policies.journaled_ledger import JournaledLedger, Observer
 from policies.key_hashing import KeyHasher
-from policies.ledger_queries import StoreUnavailable
+from policies.ledger_queries import LedgerStore, StoreUnavailable
 from policies.passage import Passage, Terms
 from policies.restoring import restore_counters
 from policies.runs import ToolUseIndex
@@ -48,7 +50,7 @@ from providers.dialects.openai import refusal_body
 from providers.dialects.openai_chat import OpenAIChat
 from providers.dialects.openai_embeddings import OpenAIEmbeddings
 from providers.dialects.openai_responses import OpenAIResponses
-from providers.executor import ModelExecutor
+from providers.executor import ModelBounds, ModelExecutor
 from providers.price_catalogue import PriceCatalogue
 from providers.routing import Router
 
@@ -57,6 +59,8 @@ log = structlog.get_logger("tollkeeper")
 VERSION = "0.1.0"
 DRAIN_S = 5.0
 DEADLINE_S = 600.0
+RETENTION_BATCH = 5_000
+RETENTION_PAUSE_S = 3_600.0
 
 _ANTHROPIC = AnthropicMessages()
 _OPENAI: tuple[tuple[str, Dialect], ...] = (
@@ -87,7 +91,8 @@ class Gateway:
         self._directory = Directory((hasher.peppered, hasher.plain), self._clock)
         self._keyring = Keyring(keys, hasher, self._directory, self._clock)
         self._router = self._route(config)
-        self._executor = ModelExecutor(self._transport, self._router, self._directory.knows)
+        bounds = ModelBounds(config.limits.max_reply_bytes, config.budgets.expected_output_tokens)
+        self._executor = ModelExecutor(self._transport, self._router, self._directory.knows, bounds)
         self._tool_price: ToolPrice = tool_prices_of(config)
         limits = config.limits
         self._supervisor = Supervisor(
@@ -101,6 +106,7 @@ class Gateway:
         self._passage = Passage(
             self._counters, self._ledger, tool_uses, self._clock, strict=config.budgets.enforcement == "strict"
         )
+        self._retention: asyncio.Task[None] | None = None
         self.door = self._build_door(config, state, host, tool_uses)
 
     async def start(self) -> None:
@@ -114,6 +120,7 @@ class Gateway:
             log.warning("call_interrupted", call_id=row.call_id, key=row.key, target=row.target)
         self._keyring.load(self._config)
         self._restore()
+        self._retention = asyncio.get_running_loop().create_task(self._retain(), name="retention")
         self._supervisor.reconfigure(members_of(self._config))
         self._hub.reconfigure([spec.name for spec in members_of(self._config)])
 
@@ -133,6 +140,8 @@ class Gateway:
     async def stop(self) -> None:
         """Let calls under way end within a bound, settle the rest, reap the members, close the books."""
         await self._passage.drain(DRAIN_S)
+        if self._retention is not None:
+            self._retention.cancel()
         await self._hub.stop()
         await self._supervisor.stop()
         await self._ledger.close()
@@ -140,6 +149,14 @@ class Gateway:
 
     def _member_spoke(self, key: SessionKey, notification: Notification) -> None:
         self._hub.notified(key, notification)
+
+    async def _retain(self) -> None:
+        """Delete rows that are older than the configuration keeps, a bounded batch at a time."""
+        while True:
+            horizon = self._clock() - self._config.ledger.retention_days * 86_400 * SECOND_NS
+            while await self._ledger.ask(partial(_expire, horizon)):
+                pass
+            await asyncio.sleep(RETENTION_PAUSE_S)
 
     def _route(self, config: Config) -> Router:
         return Router(providers_of(config), PriceCatalogue(config.budgets.unknown_price, self._clock))
@@ -203,6 +220,10 @@ class Gateway:
                 deadline_s=DEADLINE_S,
             )
         )
+
+
+def _expire(horizon_ns: int, store: LedgerStore) -> int:
+    return store.delete_before(horizon_ns, RETENTION_BATCH)
 
 
 def open_books(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -30,7 +31,6 @@ from providers.headers import to_client, to_upstream, value_of
 from providers.registry import Provider
 from providers.routing import Router
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 
 _STATUS = {"upstream_timeout": 504}
@@ -52,13 +52,29 @@ class StreamHead(msgspec.Struct, frozen=True):
     headers: Headers
 
 
+@dataclass(frozen=True, slots=True)
+class ModelBounds:
+    """How much an answer may be, and how much of it is expected."""
+
+    max_reply_bytes: int = 64 * 1024 * 1024
+    expected_output_tokens: int = 4_096
+    """Held for an answer before it is known: Claude Code asks for 128,000 and uses a fraction."""
+
+
 class ModelExecutor:
     """Composed once per configuration."""
 
-    def __init__(self, transport: HttpTransport, router: Router, is_virtual_key: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        transport: HttpTransport,
+        router: Router,
+        is_virtual_key: Callable[[str], bool],
+        bounds: ModelBounds,
+    ) -> None:
         self.transport = transport
         self.router = router
         self.is_virtual_key = is_virtual_key
+        self.bounds = bounds
 
     def dispatch(
         self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str
@@ -96,7 +112,10 @@ class ModelDispatch:
         return self._router.route(key, self._request.model, self._dialect.kind)
 
     def estimate(self, target: Target) -> Estimate:
-        return self._request.estimate
+        asked = self._request.max_output_tokens
+        expected = self._executor.bounds.expected_output_tokens
+        top = expected if asked is None else asked
+        return Estimate(self._request.input_tokens, min(top, expected), top)
 
     async def run(self, attempt: Attempt) -> Outcome:
         provider = self._router.provider(attempt.target.owner)
@@ -128,7 +147,7 @@ class ModelDispatch:
             return await self._upstream_error(attempt, provider, response)
         if content_type.startswith("text/event-stream"):
             return await self._stream(attempt, provider, response)
-        body = await response.read(MAX_REPLY_BYTES)
+        body = await response.read(self._executor.bounds.max_reply_bytes)
         attempt.answered_ns = time.time_ns()
         reading = self._dialect.read(body)
         if reading is None:

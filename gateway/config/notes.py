@@ -39,9 +39,9 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
     Inactive(("mcp_servers", "*", "transport"), ("sse",)),
-    Inactive(("mcp_servers", "*", "isolation"), ("per_session",)),
     Inactive(("teams", "*", "run_limits")),
     Inactive(("virtual_keys", "*", "run_limits")),
+    Inactive(("server", "trusted_proxies")),
     Inactive(("mcp", "sampling")),
     Inactive(("budgets", "on_exhausted"), ("cut",)),
     Inactive(("budgets", "on_store_outage")),
@@ -51,7 +51,6 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("tool_cache",)),
     Inactive(("stores", "ledger"), ("postgresql",)),
     Inactive(("stores", "counters"), ("redis",)),
-    Inactive(("ledger", "retention_days")),
 )
 """The one list of what this version loads without acting on it. Delete an entry when its field works."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from policies.strict_json import strict_object
-from policies.types import Estimate, Refusal, Usage
+from policies.types import Refusal, Usage
 from providers.dialects.base import (
     Headers,
     ModelRequest,
     Reading,
     boolean,
-    estimate_of,
+    estimate_tokens,
     refusal_status,
     required_model,
     whole_number,
@@ -92,7 +92,8 @@ class AnthropicMessages:
             model=required_model(fields),
             body=fields,
             stream=boolean(fields, "stream"),
-            estimate=estimate_of(fields, _MEDIA_MARKS, whole_number(fields, "max_tokens")),
+            input_tokens=estimate_tokens(body, _MEDIA_MARKS),
+            max_output_tokens=whole_number(fields, "max_tokens"),
         )
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
@@ -134,7 +135,7 @@ class AnthropicCountTokens(AnthropicMessages):
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
-        return ModelRequest(model=required_model(fields), body=fields, stream=False, estimate=Estimate())
+        return ModelRequest(model=required_model(fields), body=fields, stream=False, input_tokens=0)
 
     def read(self, body: bytes) -> Reading | None:
         try:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from policies.strict_json import BodyError, StrictObject
-from policies.types import Estimate, Refusal, Usage
+from policies.types import Refusal, Usage
 from providers.registry import ProviderKind
 
 Headers = list[tuple[str, str]]
@@ -40,7 +40,10 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     body: StrictObject
     stream: bool
-    estimate: Estimate
+    input_tokens: int
+    """Estimated prompt tokens."""
+    max_output_tokens: int | None = 0
+    """What the request allows; ``None`` when it does not say, zero where nothing is generated."""
     hide_usage: bool = False
     """The client did not ask for the usage chunk that the gate asks for."""
 
@@ -139,7 +142,7 @@ _decode_int = msgspec.json.Decoder(int).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def input_tokens(body: bytes, media_marks: tuple[bytes, ...]) -> int:
+def estimate_tokens(body: bytes, media_marks: tuple[bytes, ...]) -> int:
     """Estimated prompt tokens: four bytes each, media as a fixed number and never by their bytes."""
     if not any(mark in body for mark in media_marks):
         return len(body) // BYTES_PER_TOKEN + 1
@@ -163,16 +166,6 @@ def _weigh(value: Any, depth: int) -> tuple[int, int]:
 def _looks_binary(text: str) -> bool:
     """Base64 or a data URL: no spaces in a stretch that prose would never fill without one."""
     return text.startswith("data:") or " " not in text[:2_000]
-
-
-def estimate_of(body: StrictObject, media_marks: tuple[bytes, ...], max_output: int | None) -> Estimate:
-    """What a request may use: output as asked for, but no more than usual is expected."""
-    top = DEFAULT_OUTPUT_TOKENS if max_output is None else max_output
-    return Estimate(input_tokens(body.body, media_marks), min(top, DEFAULT_OUTPUT_TOKENS), top)
-
-
-DEFAULT_OUTPUT_TOKENS = 4_096
-"""Expected output of a call: Claude Code asks for 128,000 and uses a fraction."""
 
 
 def refusal_status(refusal: Refusal) -> tuple[int, Headers]:

@@ -10,7 +10,15 @@ import msgspec
 
 from policies.strict_json import BodyError, StrictObject, strict_object
 from policies.types import Refusal, Usage
-from providers.dialects.base import Headers, ModelRequest, Reading, boolean, estimate_of, required_model, whole_number
+from providers.dialects.base import (
+    Headers,
+    ModelRequest,
+    Reading,
+    boolean,
+    estimate_tokens,
+    required_model,
+    whole_number,
+)
 from providers.dialects.openai import MEDIA_MARKS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.sse import EventCutter, data_of
 from providers.registry import ProviderKind
@@ -65,7 +73,8 @@ class OpenAIChat:
             model=model,
             body=fields,
             stream=stream,
-            estimate=estimate_of(fields, MEDIA_MARKS, limit),
+            input_tokens=estimate_tokens(body, MEDIA_MARKS),
+            max_output_tokens=limit,
             hide_usage=stream and not _asks_for_usage(fields),
         )
 

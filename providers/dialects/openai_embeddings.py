@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from policies.strict_json import strict_object
-from policies.types import Estimate, Refusal
-from providers.dialects.base import Headers, ModelRequest, Reading, StreamReader, input_tokens, required_model
+from policies.types import Refusal
+from providers.dialects.base import Headers, ModelRequest, Reading, StreamReader, estimate_tokens, required_model
 from providers.dialects.openai import ChatUsage, chat_error_event, refusal_body
 from providers.dialects.openai_chat import ChatStreamReader
 from providers.registry import ProviderKind
@@ -32,7 +32,7 @@ class OpenAIEmbeddings:
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
         return ModelRequest(
-            model=required_model(fields), body=fields, stream=False, estimate=Estimate(input_tokens(body, ()))
+            model=required_model(fields), body=fields, stream=False, input_tokens=estimate_tokens(body, ())
         )
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:

@@ -10,7 +10,15 @@ import msgspec
 
 from policies.strict_json import strict_object
 from policies.types import Refusal, Usage
-from providers.dialects.base import Headers, ModelRequest, Reading, boolean, estimate_of, required_model, whole_number
+from providers.dialects.base import (
+    Headers,
+    ModelRequest,
+    Reading,
+    boolean,
+    estimate_tokens,
+    required_model,
+    whole_number,
+)
 from providers.dialects.openai import MEDIA_MARKS, ResponsesUsage, refusal_body
 from providers.dialects.sse import EventCutter, data_of
 from providers.registry import ProviderKind
@@ -54,7 +62,8 @@ class OpenAIResponses:
             model=required_model(fields),
             body=fields,
             stream=boolean(fields, "stream"),
-            estimate=estimate_of(fields, MEDIA_MARKS, whole_number(fields, "max_output_tokens")),
+            input_tokens=estimate_tokens(body, MEDIA_MARKS),
+            max_output_tokens=whole_number(fields, "max_output_tokens"),
         )
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
