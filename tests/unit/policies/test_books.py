@@ -62,7 +62,7 @@ ROWS = st.lists(
         st.integers(0, 10**6),
         st.sampled_from(["ok", "failed", "refused", "cancelled", "interrupted"]),
         st.sets(st.sampled_from(["key:a", "key:b", "team:t"])),
-    ),  # fmt: skip
+    ),
     max_size=40,
 )
 
@@ -125,7 +125,7 @@ def test_a_journal_tells_what_a_dead_process_left(tmp_path: Path) -> None:
     for number in range(6):
         journal.close_attempt(row(number))
     os.close(journal._lock)
-    with (sorted(tmp_path.glob("*.jsonl"))[-1]).open("ab") as torn:
+    with max(tmp_path.glob("*.jsonl")).open("ab") as torn:
         torn.write(b'{"row":{"call_id":"c0')
     found = {r.call_id: (r.outcome, final) for r, final in Journal(tmp_path).recover()}
     assert found == {
