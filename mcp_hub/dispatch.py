@@ -92,8 +92,10 @@ class MemberDispatch:
             # The warm session was dead and nothing had left: a new one may serve the call.
             reply = await self._request(attempt, key)
         attempt.answered_ns = time.time_ns()
-        if isinstance(reply, MemberFault) and not reply.sent:
-            attempt.progress = "unsent"
+        if isinstance(reply, MemberFault):
+            self._hub.suspect(key.server)
+            if not reply.sent:
+                attempt.progress = "unsent"
         return _outcome(reply)
 
     async def _request(self, attempt: Attempt, key: SessionKey) -> Reply:

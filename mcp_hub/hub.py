@@ -162,6 +162,12 @@ class Hub:
         if member is not None and notification.method in _CHANGES:
             member.changed.set()
 
+    def suspect(self, server: str) -> None:
+        """A call found ``server`` broken: look again at once, so that lists and ``doctor`` tell of it."""
+        member = self._members.get(server)
+        if member is not None and member.outcome.state == "ok":
+            member.changed.set()
+
     def _visible(self, key: VirtualKey, server: str | None) -> list[_Member]:
         names = self._members if server is None else (server,)
         found = (self._members.get(name) for name in names)

@@ -47,6 +47,8 @@ class Grants:
         """The decision for ``subject``; remembered, bounded."""
         known = self._memo.get(subject)
         if known is None:
+            if len(subject.name) > _MEMO_NAME_LIMIT:
+                return self._judge(subject)
             if len(self._memo) >= _MEMO_LIMIT:
                 self._memo.clear()
             known = self._memo[subject] = self._judge(subject)
@@ -88,6 +90,8 @@ class Grants:
 
 
 _MEMO_LIMIT = 10_000
+_MEMO_NAME_LIMIT = 256
+"""Longer names are judged anew each time: a caller chooses them, and must not fill the memory with them."""
 
 
 def _decision(allowed: bool, field_name: str, full: str) -> Decision:

@@ -8,16 +8,45 @@ a local model server is the normal case); what a caller or a member names is not
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 Trust = Literal["operator", "foreign"]
 
-METADATA_ADDRESSES = frozenset({ip_address("169.254.169.254"), ip_address("fd00:ec2::254")})
+METADATA_ADDRESSES = frozenset(
+    ip_address(address)
+    for address in (
+        "169.254.169.254",  # AWS, Azure, Google, Oracle and others
+        "fd00:ec2::254",  # AWS
+        "169.254.170.2",  # AWS ECS task credentials
+        "169.254.170.23",  # AWS EKS pod identity
+        "fd00:ec2::23",  # AWS EKS pod identity
+        "fd20:ce::254",  # Google
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure's host agent, on a public address
+        "192.0.0.192",  # Oracle, classic
+    )
+)
 """Cloud metadata services: refused even to the operator's own entries (credential theft by DNS)."""
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""RFC 6052: the IPv4 address is in the last 32 bits; a network without IPv4 reaches the world so."""
+_UNICAST = IPv6Network("2000::/3")
+"""All that IANA has given out as global unicast; the rest of the space is special or reserved."""
+_SPECIAL_V6 = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments, Teredo among them (RFC 2928, RFC 4380)
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+_SPECIAL_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+"""Protocol assignments (RFC 6890) and 6to4 relays (RFC 7526), which ``is_global`` lets pass in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +57,15 @@ class EgressGuard:
 
     def judge_url(self, url: str, trust: Trust) -> str | None:
         """The reason why ``url`` may not be reached, or ``None`` when it may."""
-        parts = urlsplit(url)
+        if _UNPRINTABLE.search(url) is not None or "\\" in url.partition("?")[0]:
+            return "the URL contains a blank, a control character or a backslash, which parsers read differently"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            return f"the URL is malformed: {error}"
+        if port == 0:
+            return "port 0 cannot be reached"
         if parts.scheme not in ("http", "https"):
             return f"scheme {parts.scheme or 'missing'!r} is not http or https"
         if not parts.hostname:
@@ -40,17 +77,37 @@ class EgressGuard:
         return None
 
     def judge_address(self, address: str, trust: Trust) -> str | None:
-        """The reason why the resolved ``address`` may not be connected to, or ``None``."""
-        ip: IPv4Address | IPv6Address = ip_address(address.split("%", 1)[0])
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+        """The reason why the resolved ``address`` may not be connected to, or ``None``.
+
+        An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) is judged as that one.
+        """
+        try:
+            ip = _meant(ip_address(address.partition("%")[0]))
+        except ValueError:
+            return f"{address!r} is not an IP address in its usual notation"
         if ip in METADATA_ADDRESSES:
             return f"{ip} is a cloud metadata address"
         if trust == "operator" or self.allow_private:
             return None
-        if not ip.is_global or ip.is_multicast:
-            return f"{ip} is not a public address"
-        return None
+        return None if _public(ip) else f"{ip} is not a public address"
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
+
+
+def _meant(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one stands for, else ``ip`` itself."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def _public(ip: IPv4Address | IPv6Address) -> bool:
+    if isinstance(ip, IPv6Address):
+        return ip in _UNICAST and not any(ip in network for network in _SPECIAL_V6)
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL_V4)
 
 
 class TransportFailure(Exception):

@@ -16,13 +16,20 @@ from functools import cached_property, lru_cache
 
 @lru_cache(maxsize=4096)
 def _compile(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
+    """One expression for all of ``patterns``, without backtracking between stars: names are chosen by
+    callers, who could otherwise make a pattern with several stars as slow as they like."""
     if not patterns:
         return None
-    alternatives = ("".join(_WILD.get(c) or re.escape(c) for c in pattern) for pattern in patterns)
-    return re.compile("|".join(f"(?:{a})" for a in alternatives), re.DOTALL)
+    return re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns), re.DOTALL)
 
 
-_WILD = {"*": ".*", "?": "."}
+def _expression(pattern: str) -> str:
+    first, *rest = ("".join("." if c == "?" else re.escape(c) for c in part) for part in pattern.split("*"))
+    if not rest:
+        return first
+    # What stands between two stars may as well match where it first can: hence atomic and lazy.
+    between = "".join(f"(?>.*?{part})" for part in rest[:-1] if part)
+    return f"{first}{between}.*{rest[-1]}"
 
 
 @dataclass(frozen=True)
@@ -64,16 +71,33 @@ class Grant:
 
 
 def _covers(pattern: str, prefix: str) -> bool:
-    """Whether ``pattern`` certainly matches every name that starts with ``prefix``."""
-    literal = pattern[:-1]
-    return pattern.endswith("*") and not set(literal) & {"*", "?"} and prefix.startswith(literal)
+    """Whether ``pattern`` matches every name that starts with ``prefix``: it matches the prefix itself,
+    and its last star takes whatever follows."""
+    compiled = _compile((pattern,))
+    return pattern.endswith("*") and compiled is not None and compiled.fullmatch(prefix) is not None
 
 
+@lru_cache(maxsize=4096)
 def _may_start_with(pattern: str, prefix: str) -> bool:
-    literal = re.split(r"[*?]", pattern, maxsplit=1)[0]
-    if len(literal) == len(pattern):
-        return pattern.startswith(prefix)
-    return literal.startswith(prefix) or prefix.startswith(literal)
+    """Whether ``pattern`` matches some name that starts with ``prefix``: whether any way of reading
+    ``prefix`` ends within the pattern, the rest of which can then be supplied."""
+    places = _past_stars(pattern, {0})
+    for character in prefix:
+        on_star = {at for at in places if pattern[at : at + 1] == "*"}
+        moved = {at + 1 for at in places if pattern[at : at + 1] in ("?", character)}
+        places = _past_stars(pattern, on_star | moved)
+    return bool(places)
+
+
+def _past_stars(pattern: str, places: set[int]) -> set[int]:
+    """``places`` and those that are reached by letting a star match nothing."""
+    reached = set(places)
+    for place in places:
+        at = place
+        while pattern[at : at + 1] == "*":
+            at += 1
+            reached.add(at)
+    return reached
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class Terms:
 
 
 _TERMS = Terms()
+STRANGER_ROWS = 20
+"""Refusals of callers without a key that are recorded in one second."""
 
 
 class Passage:
@@ -69,6 +71,8 @@ class Passage:
         self._clock = clock
         self._strict = strict
         self._flights: set[Flight[Settled]] = set()
+        self._stranger_second = 0
+        self._stranger_rows = 0
 
     async def enter(
         self, key: VirtualKey, call: Call, dispatch: Dispatch, terms: Terms = _TERMS
@@ -96,7 +100,18 @@ class Passage:
         return flight
 
     def refuse(self, key: VirtualKey | None, call: Call, refusal: Refusal) -> Refusal:
-        """Put a refusal that a surface made itself (a malformed request, a bad credential) on the ledger."""
+        """Put a refusal that a surface made itself (a malformed request, a bad credential) on the ledger.
+
+        Of callers without a key only ``STRANGER_ROWS`` a second are recorded: nobody pays for their rows,
+        and a flood of them must not fill the ledger.
+        """
+        if key is None:
+            second = self._clock() // 1_000_000_000
+            if second != self._stranger_second:
+                self._stranger_second, self._stranger_rows = second, 0
+            self._stranger_rows += 1
+            if self._stranger_rows > STRANGER_ROWS:
+                return refusal
         return self._refuse(key, call, refusal)
 
     async def drain(self, timeout_s: float) -> None:

@@ -7,7 +7,7 @@ Prices are kept as integer nano-dollars per million units, so that ``$0.15 per m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from policies.types import Estimate, Usage
 
@@ -54,11 +54,7 @@ class Price:
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for ``usage``, rounded up once."""
-        prompt = usage.total - usage.output_tokens
-        rates = self.steps[0][1]
-        for above, step in self.steps[1:]:
-            if prompt > above:
-                rates = step
+        rates = self._rates(usage.total - usage.output_tokens)
         total = (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output
@@ -67,22 +63,37 @@ class Price:
             + usage.cache_write_1h_tokens * rates.cache_write_1h
         )
         if usage.input_audio_tokens and rates.input_audio is not None:
-            total += usage.input_audio_tokens * (rates.input_audio - rates.input)
+            total += min(usage.input_audio_tokens, usage.input_tokens) * (rates.input_audio - rates.input)
         if usage.output_audio_tokens and rates.output_audio is not None:
-            total += usage.output_audio_tokens * (rates.output_audio - rates.output)
+            total += min(usage.output_audio_tokens, usage.output_tokens) * (rates.output_audio - rates.output)
         return self.per_call_nano - (-total // MILLION)
 
     def hold(self, estimate: Estimate, *, strict: bool) -> int:
-        """Nano-dollars to hold for an attempt before it leaves."""
-        output = estimate.max_output_tokens if strict else estimate.expected_output_tokens
-        return self.cost(Usage(input_tokens=estimate.input_tokens, output_tokens=output))
+        """Nano-dollars to hold for an attempt before it leaves: what it typically costs, or, ``strict``,
+        the most that the estimated input and the permitted output can cost (every input token written
+        to a cache, say)."""
+        if not strict:
+            return self.cost(Usage(input_tokens=estimate.input_tokens, output_tokens=estimate.expected_output_tokens))
+        rates = self._rates(estimate.input_tokens)
+        dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h, rates.input_audio or 0)
+        dearest_output = max(rates.output, rates.output_audio or 0)
+        total = estimate.input_tokens * dearest_input + estimate.max_output_tokens * dearest_output
+        return self.per_call_nano - (-total // MILLION)
+
+    def _rates(self, prompt_tokens: int) -> Rates:
+        rates = self.steps[0][1]
+        for above, step in self.steps[1:]:
+            if prompt_tokens > above:
+                rates = step
+        return rates
 
 
 FREE = Price()
 
 
 def per_call(dollars: Decimal) -> Price:
-    """A fixed price per call, as ``tool_prices`` declares it."""
+    """A fixed price per call, as ``tool_prices`` declares it, rounded up to a nano-dollar. Raises
+    ``ValueError`` if it is negative or not finite."""
     if not dollars.is_finite() or dollars < 0:
         raise ValueError(f"a price must be a number of dollars, zero or more, not {dollars}")
-    return Price(per_call_nano=-int(-dollars * NANO // 1), source="configured")
+    return Price(per_call_nano=int((dollars * NANO).to_integral_value(ROUND_CEILING)), source="configured")

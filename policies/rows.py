@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from policies.counters import Hold
 from policies.dispatch import Attempt
@@ -10,6 +10,9 @@ from policies.identity import VirtualKey
 from policies.ledger import LedgerRow
 from policies.settlement import Charge
 from policies.types import Call, Estimate, ModelCall, Outcome, Refusal
+
+NAME_LIMIT: Final = 512
+"""Characters of a name that a caller chose: what is refused is recorded too, and may be as long as a body."""
 
 
 def _identity(key: VirtualKey | None, call: Call) -> dict[str, Any]:
@@ -28,10 +31,10 @@ def _identity(key: VirtualKey | None, call: Call) -> dict[str, Any]:
     }
     if isinstance(call, ModelCall):
         fields["operation"] = call.operation
-        fields["target"] = call.model
+        fields["target"] = call.model[:NAME_LIMIT]
         fields["stream"] = call.stream
     else:
-        fields["target"] = f"{call.server}/{call.name}" if call.server else call.name
+        fields["target"] = (f"{call.server}/{call.name}" if call.server else call.name)[:NAME_LIMIT]
     if key is not None:
         principal = key.principal
         fields["key"] = principal.key
@@ -52,7 +55,7 @@ def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
         cost_nano=hold.cost_nano,
         basis="estimated" if hold.cost_nano else "none",
         input_tokens=estimate.input_tokens,
-        output_tokens=estimate.expected_output_tokens,
+        output_tokens=hold.tokens - estimate.input_tokens,
         price_source=attempt.target.price.source,
         warning="The gate stopped while this call was under way; charged by estimate.",
         tiers=tuple(str(tier.id) for tier in hold.tiers),
@@ -69,9 +72,9 @@ def settled_row(attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int
     return LedgerRow(
         **_identity(attempt.key, attempt.call),
         attempt=attempt.number,
-        duration_us=(now_ns - started) // 1000,
+        duration_us=max(0, now_ns - started) // 1000,
         overhead_us=max(0, (sent - started) + (now_ns - answered)) // 1000,
-        first_byte_us=(attempt.first_byte_ns - started) // 1000 if attempt.first_byte_ns else None,
+        first_byte_us=max(0, attempt.first_byte_ns - started) // 1000 if attempt.first_byte_ns else None,
         provider=attempt.target.owner,
         upstream=attempt.target.name,
         outcome=outcome.kind,
@@ -97,7 +100,7 @@ def refused_row(key: VirtualKey | None, call: Call, refusal: Refusal, now_ns: in
     """The row of a call that never left."""
     return LedgerRow(
         **_identity(key, call),
-        duration_us=(now_ns - call.context.started_ns) // 1000,
+        duration_us=max(0, now_ns - call.context.started_ns) // 1000,
         outcome="refused",
         code=refusal.code,
         tiers=key.tier_names if key is not None else (),

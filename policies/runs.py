@@ -16,6 +16,8 @@ from policies.types import CallContext
 
 TTL_NS = 3600 * 1_000_000_000
 CAPACITY = 65_536
+MAX_ID = 256
+"""Characters. Vendors' ids have about 30; a longer one is not worth the memory."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -37,13 +39,18 @@ class ToolUseIndex:
         self._entries: OrderedDict[tuple[str, str], Asked] = OrderedDict()
 
     def remember(self, key: str, tool_use_id: str, context: CallContext) -> None:
+        """Note that the call of ``context`` asked for ``tool_use_id``; the last to ask is the parent."""
+        if len(tool_use_id) > MAX_ID:
+            return
         self._entries[key, tool_use_id] = Asked(
             context.call_id, context.run, context.agent_id, self._clock() + self._ttl_ns
         )
+        self._entries.move_to_end((key, tool_use_id))
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
     def find(self, key: str, tool_use_id: str) -> Asked | None:
+        """Who asked for ``tool_use_id`` within ``key``, if it is remembered and recent."""
         asked = self._entries.get((key, tool_use_id))
         if asked is not None and asked.expires_ns <= self._clock():
             del self._entries[key, tool_use_id]

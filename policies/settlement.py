@@ -7,6 +7,9 @@
 | never sent, or refused by the upstream before content | nothing | none |
 | sent, then cancelled, cut or timed out | reported part, else estimated input and seen output | estimated |
 | a price per call, once the request was sent | that price | configured |
+
+An upstream's counts are taken at their word between zero and ``MOST_TOKENS``: a negative count would
+give money back, and one that no database column holds would stop the ledger.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from policies.dispatch import Attempt
 from policies.types import Basis, Estimate, Outcome, Usage
 
 BYTES_PER_TOKEN = 4
+MOST_TOKENS = 10**9
 NO_USAGE = Usage()
 
 
@@ -39,8 +43,9 @@ def charge(attempt: Attempt, estimate: Estimate, outcome: Outcome) -> Charge:
     if attempt.call.kind != "model":
         return Charge(price.per_call_nano, NO_USAGE, "configured" if price.per_call_nano else "none")
     if outcome.kind == "ok" and outcome.usage is not None:
-        return Charge(price.cost(outcome.usage), outcome.usage, "measured")
-    usage = _partial(attempt, estimate, outcome.usage or attempt.usage)
+        usage = _credible(outcome.usage)
+        return Charge(price.cost(usage), usage, "measured")
+    usage = _credible(_partial(attempt, estimate, outcome.usage or attempt.usage))
     return Charge(price.cost(usage), usage, "estimated")
 
 
@@ -52,3 +57,10 @@ def _partial(attempt: Attempt, estimate: Estimate, reported: Usage | None) -> Us
     if reported.output_tokens >= seen:
         return reported
     return msgspec.structs.replace(reported, output_tokens=seen)
+
+
+def _credible(usage: Usage) -> Usage:
+    counts = msgspec.structs.astuple(usage)
+    if min(counts) >= 0 and max(counts) <= MOST_TOKENS:
+        return usage
+    return Usage(**{name: min(max(count, 0), MOST_TOKENS) for name, count in msgspec.structs.asdict(usage).items()})

@@ -24,7 +24,8 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class BodyError(Exception):
-    """A body that the gate will not judge. ``code``: ``invalid_json``, ``ambiguous_body``."""
+    """A body that the gate will not judge. ``code``: ``invalid_json``, ``ambiguous_body``,
+    ``invalid_request`` (a field of another type)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -168,7 +168,8 @@ class ModelDispatch:
 
     async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
         reader = self._dialect.stream_reader(self._request)
-        attempt.emit(StreamHead(response.status, to_client(response.headers)))
+        headers = [*to_client(response.headers), ("x-tollkeeper-provider", provider.name)]
+        attempt.emit(StreamHead(response.status, headers))
         failure: TransportFailure | None = None
         try:
             async for chunk in response.chunks():

@@ -44,8 +44,9 @@ from mcp_hub.wire.messages import (
     result_bytes,
 )
 from policies.identity import Directory, VirtualKey
+from policies.ids import new_call_id
 from policies.passage import Passage, Terms
-from policies.types import Refusal, ToolCall
+from policies.types import CallContext, Refusal, ToolCall
 
 SESSION_HEADER = b"mcp-session-id"
 MAX_STREAMS_PER_KEY = 1_000
@@ -77,6 +78,8 @@ class McpSurface:
         headers = headers_of(scope)
         key = identify(self._parts.directory, headers)
         if isinstance(key, Refusal):
+            context = CallContext(call_id=new_call_id(started_ns), started_ns=started_ns, surface="mcp")
+            self._parts.passage.refuse(None, ToolCall(context=context, server="", name=""), key)
             await _refuse_identity(send, key)
             return
         server = _server_of(scope["path"])

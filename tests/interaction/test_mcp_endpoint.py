@@ -45,7 +45,7 @@ async def shared_gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         async with RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as running:
             yield running
     finally:
-        server.terminate()
+        server.kill()
         await server.wait()
 
 
@@ -338,6 +338,53 @@ async def test_interleaved_keys_never_see_each_others_results_or_rows(gate: Runn
     for who in ("alice", "bob"):
         rows = await gate.rows(key=who)
         assert (len(rows), {row["key"] for row in rows}) == (40, {who})
+
+
+async def test_a_server_that_goes_down_keeps_its_tools_listed_and_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    server = await asyncio.create_subprocess_exec(sys.executable, str(LAB), str(port), cwd=ROOT)
+    await wait_for_port(port)
+    yaml = f"""
+    mcp_servers:
+      web: {{url: "http://127.0.0.1:{port}/mcp", timeout: 5}}
+    virtual_keys:
+      - {{key_name: alice, key: {ALICE}, allowed_tools: ["web/*"]}}
+    """
+    async with RunningGateway(yaml, tmp_path) as gate:
+        before = await gate.tools(ALICE)
+        server.kill()  # it would wait for the gate's open stream
+        await server.wait()
+        told = (await gate.call(ALICE, "web__add", {"a": 1, "b": 1}))["result"]
+        assert told["isError"] is True
+        assert "web" in told["content"][0]["text"]
+
+        async def outcome() -> Any:
+            return (await gate.mcp(ALICE, "tools/list")).json()["result"]
+
+        for _ in range(200):
+            listed = await outcome()
+            if "io.tollkeeper/outcomes" in listed["_meta"]:
+                break
+            await asyncio.sleep(0.05)
+        (stale,) = listed["_meta"]["io.tollkeeper/outcomes"]
+        assert (stale["server"], stale["state"]) == ("web", "stale")
+        assert "age_s" in stale
+        assert [tool["name"] for tool in listed["tools"]] == before
+        code, out, _ = await gate.cli("doctor")
+        assert (code, "stale" in out) == (1, True)
+        server = await asyncio.create_subprocess_exec(sys.executable, str(LAB), str(port), cwd=ROOT)
+        try:
+            await wait_for_port(port)
+            for _ in range(200):
+                if "io.tollkeeper/outcomes" not in (await outcome())["_meta"]:
+                    break
+                await asyncio.sleep(0.05)
+            assert (await gate.call(ALICE, "web__add", {"a": 1, "b": 1}))["result"]["structuredContent"] == {
+                "result": 2
+            }
+        finally:
+            server.kill()
+            await server.wait()
 
 
 async def test_a_stdio_child_sees_no_provider_key(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ async def test_an_anthropic_stream_passes_unchanged(gate: RunningGateway, llm: S
     expected = replies.message_events(replies.message(1, "claude-sonnet-4-5", llm.text, None, llm.tokens))
     assert reply.content == b"".join(expected)
     assert reply.headers["request-id"] == "req_1"
+    assert reply.headers["x-tollkeeper-provider"] == "anthropic"
     assert llm.seen[0].headers["x-api-key"] == "sk-upstream-anthropic"
     (row,) = await gate.rows()
     assert (row["input_tokens"], row["output_tokens"], row["stop_reason"]) == (100, 12, "end_turn")

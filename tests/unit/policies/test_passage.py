@@ -15,9 +15,9 @@ from policies.dispatch import Attempt, Target
 from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow, OpenEntry
-from policies.passage import Passage, Settled, Terms
+from policies.passage import STRANGER_ROWS, Passage, Settled, Terms
 from policies.pricing import Price, Rates, per_call, per_million
-from policies.refusals import model_not_allowed
+from policies.refusals import model_not_allowed, unknown_key
 from policies.runs import ToolUseIndex
 from policies.tiers import Budget, Rate, Tier, TierId, Window
 from policies.types import CallContext, Estimate, ModelCall, Outcome, Principal, Refusal, ToolCall, Usage
@@ -286,3 +286,14 @@ async def test_a_tool_use_is_found_by_its_own_key_only_and_for_a_while() -> None
     assert house.index.find("other", "toolu_1") is None
     house.now += 3_600 * 1_000_000_000
     assert house.index.find("k", "toolu_1") is None
+
+
+async def test_a_flood_of_strangers_does_not_fill_the_ledger() -> None:
+    house = House()
+    for _ in range(1_000):
+        house.passage.refuse(None, house.call(), unknown_key())
+    assert len(house.books.rows) == STRANGER_ROWS
+    house.passage.refuse(house.key, house.call(), unknown_key())
+    house.now += 1_000_000_000
+    house.passage.refuse(None, house.call(), unknown_key())
+    assert len(house.books.rows) == STRANGER_ROWS + 2
