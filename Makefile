@@ -7,18 +7,28 @@ UV := .cache/uv/bin/uv
 CLIENTS := .cache/clients
 PACKAGES := gateway mcp_hub providers policies
 
-.PHONY: run setup test test-fast check lint format docs lock clean
+.PHONY: run setup test test-fast prove bench services check lint format docs lock clean
 
 run: $(VENV)/.quickstart
 	$(BIN)/python -m gateway.quickstart
 
 setup: $(VENV)/.quickstart
 
-test: $(VENV)/.dev $(CLIENTS)/.installed
+test: $(VENV)/.dev $(CLIENTS)/.installed services
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest
 
-test-fast: $(VENV)/.dev
+test-fast: $(VENV)/.dev services
 	$(BIN)/python -m pytest -m "not client_programs"
+
+# The long figures, by hand: results stand in docs/.
+prove: $(VENV)/.dev services
+	$(BIN)/python -m pytest -m "not client_programs" --prove tests/properties tests/chaos -s --timeout 3600
+
+bench: $(VENV)/.dev services
+	$(BIN)/python -m bench.governance
+
+services:
+	@scripts/install_services
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

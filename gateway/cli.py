@@ -1,4 +1,4 @@
-"""The command line: ``tollkeeper serve | check | config schema | keys | ledger | explain | doctor``.
+"""The command line: ``tollkeeper serve | check | config schema | keys | prices | ledger | explain | doctor``.
 
 Commands that concern a running gateway speak to it over its admin API; the address and the token are
 in the state directory.
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_client import AdminClient, GatewayRefused, GatewayUnreachable, open_client
+from gateway.cli_asking import DEFAULT_CONFIG, DEFAULT_STATE, StateOption, ask, client_of, err, fail, out
+from gateway.cli_client import GatewayRefused, GatewayUnreachable
+from gateway.cli_prices import prices_app
 from gateway.config.loader import ConfigError, load
 from gateway.config.report import effective, schema
 from policies.ledger import LedgerRow
@@ -28,68 +28,12 @@ from policies.refusals import dollars, instant
 from policies.run_tree import build_trees, render
 from policies.windows import SECOND_NS
 
-DEFAULT_STATE = Path(".tollkeeper")
-DEFAULT_CONFIG = Path("tollkeeper.yaml")
-OFFLINE_PATHS = ("/api/keys", "/api/ledger")
-"""What can be asked of the database when no gateway runs."""
-
 app = typer.Typer(help="One gate for AI agents.", no_args_is_help=True, add_completion=False)
 keys_app = typer.Typer(help="Virtual keys that live in the database.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration's own documentation.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
-
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-StateOption = Annotated[
-    Path, typer.Option("--state", envvar="TOLLKEEPER_STATE", help="State directory of the installation.")
-]
-
-
-def _fail(message: str, status: int = 1) -> typer.Exit:
-    err.print(message, markup=False)
-    return typer.Exit(status)
-
-
-def _client(state: Path) -> AdminClient:
-    try:
-        return open_client(state)
-    except GatewayUnreachable as error:
-        raise _fail(str(error)) from None
-
-
-def _ask(state: Path, method: str, path: str, payload: dict[str, Any] | None = None) -> Any:
-    """One call of the admin API; ends the command with the gateway's message when it fails."""
-    if not (state / "address").exists() and path.startswith(OFFLINE_PATHS):
-        return _ask_offline(state, method, path, payload)
-    client = _client(state)
-    try:
-        if method == "GET":
-            return client.get(path, payload)
-        if method == "DELETE":
-            return client.delete(path)
-        return client.post(path, payload or {})
-    except (GatewayUnreachable, GatewayRefused) as error:
-        raise _fail(str(error)) from None
-
-
-def _ask_offline(state: Path, method: str, path: str, payload: dict[str, Any] | None) -> Any:
-    """The same call when no gateway runs: on the database itself, in a program of its own."""
-    given = {name: value for name, value in (payload or {}).items() if value is not None}
-    where = f"{path}?{urlencode(given)}" if method == "GET" and given else path
-    arguments = [method, where, "--state", str(state)]
-    if DEFAULT_CONFIG.exists():
-        arguments += ["--config", str(DEFAULT_CONFIG)]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "gateway.offline", *arguments],
-        input=json.dumps(given).encode() if method == "POST" else b"",
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise _fail(done.stderr.decode(errors="replace").strip())
-    return json.loads(done.stdout)
+app.add_typer(prices_app, name="prices")
 
 
 @app.command()
@@ -97,12 +41,14 @@ def serve(
     config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = DEFAULT_CONFIG,
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one needs Redis counters.")] = 1,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Run the gateway."""
     arguments = ["--config", str(config), "--state", str(state)]
     arguments += ["--host", host] if host is not None else []
     arguments += ["--port", str(port)] if port is not None else []
+    arguments += ["--workers", str(workers)] if workers > 1 else []
     # Another program, in this process: the command line stays light, and does not load the server.
     os.execv(sys.executable, [sys.executable, "-m", "gateway.server", *arguments])  # noqa: S606
 
@@ -144,7 +90,7 @@ def keys_create(
     body: dict[str, Any] = {"name": name, "team": team, "customer": customer, "expires_at": expires}
     body |= {"allowed_models": model, "allowed_tools": tool}
     body |= _limit("budget", budget) | _limit("request", requests) | _limit("token", tokens)
-    made = _ask(state, "POST", "/api/keys", {n: v for n, v in body.items() if v is not None})
+    made = ask(state, "POST", "/api/keys", {n: v for n, v in body.items() if v is not None})
     typer.echo(made["key"])
     err.print(f"Virtual key {made['name']!r} made. The secret above is shown this once.", markup=False)
 
@@ -153,7 +99,7 @@ def keys_create(
 def keys_list(state: StateOption = DEFAULT_STATE) -> None:
     """List all virtual keys, without their secrets."""
     table = Table("name", "state", "source", "team", "customer", "expires", box=None)
-    for key in _ask(state, "GET", "/api/keys")["keys"]:
+    for key in ask(state, "GET", "/api/keys")["keys"]:
         names = ("name", "state", "source", "team", "customer", "expires_at")
         table.add_row(*(str(key.get(field) or "") for field in names))
     out.print(table)
@@ -162,7 +108,7 @@ def keys_list(state: StateOption = DEFAULT_STATE) -> None:
 @keys_app.command("revoke")
 def keys_revoke(name: str, state: StateOption = DEFAULT_STATE) -> None:
     """End a virtual key; its next call fails."""
-    _ask(state, "DELETE", f"/api/keys/{quote(name, safe='')}")
+    ask(state, "DELETE", f"/api/keys/{quote(name, safe='')}")
     typer.echo(f"Virtual key {name!r} revoked.")
 
 
@@ -173,7 +119,7 @@ def keys_rotate(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Give a virtual key a new secret, printed once."""
-    made = _ask(state, "POST", f"/api/keys/{quote(name, safe='')}/rotate", {"grace_seconds": grace})
+    made = ask(state, "POST", f"/api/keys/{quote(name, safe='')}/rotate", {"grace_seconds": grace})
     typer.echo(made["key"])
     err.print(f"The old secret ends at {made['old_expires_at']}.", markup=False)
 
@@ -189,19 +135,29 @@ def ledger(
     since: Annotated[str | None, typer.Option(help="Not older than: 30m, 6h, 7d.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows at the most.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with rows as they come.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every matching row, oldest first: an export.")] = False,
+    by: Annotated[str | None, typer.Option(help="Sums by key, team, customer, model, tool, run, day …")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, one row a line.")] = False,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
-    """Rows of the ledger, or one run as a tree."""
+    """Rows of the ledger, sums of them, or one run as a tree."""
     filters: dict[str, Any] = {"key": key, "team": team, "customer": customer, "kind": kind, "outcome": outcome}
-    if run is not None and not follow and not as_json:
+    if run is not None and not (follow or as_json or everything or by):
         _show_run(state, run)
         return
     filters |= {"run": run, "since_ns": _since(since) if since else None}
     if follow:
         _follow(state, {**filters, "limit": limit}, as_json=as_json)
         return
-    page = _ask(state, "GET", "/api/ledger", {**filters, "limit": limit})
+    if by is not None:
+        _show_totals(
+            ask(state, "GET", "/api/ledger/totals", {**filters, "group_by": by})["totals"], by, as_json=as_json
+        )
+        return
+    if everything:
+        _export(state, filters, as_json=as_json)
+        return
+    page = ask(state, "GET", "/api/ledger", {**filters, "limit": limit})
     for row in reversed(page["rows"]):
         _show_row(msgspec.convert(row, LedgerRow), as_json=as_json)
 
@@ -214,7 +170,7 @@ def explain(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Which decision a call would meet, and why."""
-    said = _ask(state, "GET", "/api/explain", {"key": key, "model": model, "tool": tool})
+    said = ask(state, "GET", "/api/explain", {"key": key, "model": model, "tool": tool})
     verdict = "allowed" if said["allowed"] else "denied"
     typer.echo(f"{said.get('model') or said.get('tool')}: {verdict} for {key}")
     if "reason" in said:
@@ -232,12 +188,14 @@ def doctor(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """State of every server and provider. Exit status 1 when something is not well."""
-    said = _ask(state, "GET", "/api/doctor")
+    said = ask(state, "GET", "/api/doctor")
     if as_json:
         typer.echo(json.dumps(said, indent=2))
     else:
         _show_doctor(said)
-    bad = any(s["state"] not in ("ok", "connecting") for s in said["servers"]) or said["ledger"]["state"] != "ok"
+    bad = any(s["state"] not in ("ok", "connecting") for s in said["servers"]) or any(
+        said[store]["state"] != "ok" for store in ("ledger", "counters")
+    )
     if bad:
         raise typer.Exit(1)
 
@@ -252,11 +210,37 @@ def _show_doctor(said: dict[str, Any]) -> None:
     for provider in said["providers"]:
         providers.add_row(provider["name"], provider["type"], provider["state"], provider["reason"] or "")
     out.print(providers)
-    out.print(f"ledger: {said['ledger']['state']} {said['ledger']['reason'] or ''}", markup=False)
+    for store in ("ledger", "counters"):
+        out.print(f"{store}: {said[store]['state']} {said[store]['reason'] or ''}", markup=False)
+
+
+def _export(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:
+    """Page by page, so that neither side holds more than a page."""
+    cursor: str | None = None
+    while True:
+        query = {**filters, "limit": 1000, "order": "oldest", "cursor": cursor}
+        page = ask(state, "GET", "/api/ledger", query)
+        for row in page["rows"]:
+            _show_row(msgspec.convert(row, LedgerRow), as_json=as_json)
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
+
+
+def _show_totals(totals: list[dict[str, Any]], by: str, *, as_json: bool) -> None:
+    if as_json:
+        for total in totals:
+            typer.echo(json.dumps(total))
+        return
+    table = Table(by, "calls", "refused", "failed", "input", "output", "cost", box=None)
+    for total in totals:
+        counts = (str(total[name]) for name in ("calls", "refused", "failed", "input_tokens", "output_tokens"))
+        table.add_row(total["group"] or "-", *counts, dollars(total["cost_nano"]))
+    out.print(table)
 
 
 def _show_run(state: Path, run: str) -> None:
-    said = _ask(state, "GET", f"/api/ledger/runs/{quote(run, safe='')}")
+    said = ask(state, "GET", f"/api/ledger/runs/{quote(run, safe='')}")
     for tree in build_trees(run, [msgspec.convert(row, LedgerRow) for row in said["rows"]]):
         for line in render(tree):
             typer.echo(line)
@@ -280,11 +264,11 @@ def _show_row(row: LedgerRow, *, as_json: bool) -> None:
 
 def _follow(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:
     try:
-        for line in _client(state).lines("/api/ledger/follow", filters):
+        for line in client_of(state).lines("/api/ledger/follow", filters):
             _show_row(msgspec.json.decode(line, type=LedgerRow), as_json=as_json)
             sys.stdout.flush()
     except (GatewayUnreachable, GatewayRefused) as error:
-        raise _fail(str(error)) from None
+        raise fail(str(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

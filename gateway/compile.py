@@ -18,6 +18,7 @@ from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind
 
 KINDS: Mapping[str, ProviderKind] = {"openai": "openai", "anthropic": "anthropic"}
 """Provider types that this version speaks."""
+DEFAULT_EXPECTED_OUTPUT = 4_096
 
 
 def providers_of(config: Config) -> list[Provider]:
@@ -40,7 +41,7 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
         api_key=entry.api_key.get_secret_value() if entry.api_key is not None else "",
         auth=entry.auth,
         weight=entry.weight,
-        prices={name: _price(price) for name, price in _overrides(entry).items()},
+        prices={name: price_of(price) for name, price in _overrides(entry).items()},
         free=entry.prices == "free",
         tiers=(tier_of("provider", entry.name, entry, config.budgets.enforcement),),
         disabled=disabled,
@@ -52,7 +53,9 @@ def _overrides(entry: ProviderEntry) -> Mapping[str, ModelPrice]:
     return entry.prices if isinstance(entry.prices, dict) else {}
 
 
-def _price(price: ModelPrice) -> Price:
+def price_of(price: ModelPrice, source: str = "configured") -> Price:
+    """A price in the core's exact form."""
+
     def rate(dollars: Decimal | None) -> int:
         return per_million(price.input_per_million if dollars is None else dollars)
 
@@ -61,9 +64,29 @@ def _price(price: ModelPrice) -> Price:
         output=per_million(price.output_per_million),
         cache_read=rate(price.cache_read_per_million),
         cache_write=rate(price.cache_write_per_million),
-        cache_write_1h=rate(price.cache_write_per_million),
+        cache_write_1h=rate(price.cache_write_1h_per_million or price.cache_write_per_million),
+        input_audio=_optional(price.input_audio_per_million),
+        output_audio=_optional(price.output_audio_per_million),
     )
-    return Price(((0, rates),), source="configured")
+    return Price(((0, rates),), source=source)
+
+
+def _optional(dollars: Decimal | None) -> int | None:
+    return None if dollars is None else per_million(dollars)
+
+
+def expected_output_of(config: Config) -> Callable[[str], int]:
+    """Output tokens to expect of a model, by the most specific pattern."""
+    configured = config.budgets.expected_output_tokens
+    if isinstance(configured, int):
+        return lambda _: configured
+    listed = sorted(configured.items(), key=lambda entry: (entry[0] != "*", len(entry[0])), reverse=True)
+    ordered = [(Grant.of([pattern]), tokens) for pattern, tokens in listed]
+
+    def expected(model: str) -> int:
+        return next((tokens for grant, tokens in ordered if grant.allows(model)), DEFAULT_EXPECTED_OUTPUT)
+
+    return expected
 
 
 def members_of(config: Config) -> list[MemberSpec]:

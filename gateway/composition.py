@@ -9,40 +9,36 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.admin.app import admin_app
 from gateway.admin.operations import Operations
-from gateway.compile import members_of, providers_of, tool_prices_of
+from gateway.admin.prices import Prices
+from gateway.compile import expected_output_of, members_of, providers_of, tool_prices_of
 from gateway.config.models import Config
 from gateway.door import LOOPBACK_NAMES, App, Door, HostPolicy
 from gateway.keyring import Keyring
+from gateway.price_book import PriceBook
 from gateway.reports import GatewayReports
 from gateway.state import StateDir, StateError
+from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
 from gateway.surfaces.mcp import McpParts, McpSurface
 from gateway.surfaces.mcp_requests import McpRequests
 from gateway.surfaces.model_lists import ModelList, hello
 from gateway.surfaces.models import Front, ModelSurface
 from gateway.telemetry import Telemetry
 from gateway.transport import AiohttpTransport
+from gateway.upkeep import expire_rows, follow_changes
 from mcp_hub.dispatch import ToolPrice
 from mcp_hub.hub import Hub, HubSettings
 from mcp_hub.seams import Notification, SessionKey
 from mcp_hub.upstream.supervisor import Supervisor, SupervisorSettings
 from mcp_hub.wire.client_sessions import ClientSessions
-from policies.counters import MemoryCounters
 from policies.egress import EgressGuard
 from policies.identity import Directory
-from policies.journal import Journal, JournalLocked
-from policies.journaled_ledger import JournaledLedger, Observer
 from policies.key_hashing import KeyHasher
-from policies.ledger_queries import LedgerStore, StoreUnavailable
-from policies.passage import Passage, Terms
-from policies.restoring import restore_counters
+from policies.ledger_queries import StoreUnavailable
+from policies.passage import Enforced, Passage, Terms
 from policies.runs import ToolUseIndex
-from policies.stores.engine import MigrationFailed, open_engine
-from policies.stores.keys import RelationalKeys
-from policies.stores.ledger import RelationalLedger
 from policies.windows import SECOND_NS
 from providers.dialects.anthropic import AnthropicCountTokens, AnthropicMessages
 from providers.dialects.base import Dialect
@@ -59,8 +55,6 @@ log = structlog.get_logger("tollkeeper")
 VERSION = "0.1.0"
 DRAIN_S = 5.0
 DEADLINE_S = 600.0
-RETENTION_BATCH = 5_000
-RETENTION_PAUSE_S = 3_600.0
 
 _ANTHROPIC = AnthropicMessages()
 _OPENAI: tuple[tuple[str, Dialect], ...] = (
@@ -80,18 +74,21 @@ class Gateway:
     """All parts of one process, started and stopped together. Make it on the loop that will run it.
     Raises ``StateError``."""
 
-    def __init__(self, config: Config, state: StateDir, host: str | None) -> None:
+    def __init__(self, config: Config, state: StateDir, host: str | None, worker: int = 0, workers: int = 1) -> None:
+        self._others = partial(adopt_journals, state, workers=workers) if worker == 0 else None
         self._clock: Callable[[], int] = time.time_ns
         self._config = config
         self._transport = AiohttpTransport(EgressGuard())
         self._telemetry = Telemetry()
-        self._ledger, self._store, keys = open_books(config, state, (self._telemetry.observe,))
-        self._counters = MemoryCounters()
+        self._books: Books = open_books(config, state, (self._telemetry.observe,), worker)
+        self._ledger = self._books.ledger
+        self._counters: CounterStore = open_counters(config)
         hasher = KeyHasher(state.pepper())
         self._directory = Directory((hasher.peppered, hasher.plain), self._clock)
-        self._keyring = Keyring(keys, hasher, self._directory, self._clock)
+        self._keyring = Keyring(self._books.keys, hasher, self._directory, self._clock)
+        self._prices = PriceBook(self._books.prices, self._clock, self._reprice)
         self._router = self._route(config)
-        bounds = ModelBounds(config.limits.max_reply_bytes, config.budgets.expected_output_tokens)
+        bounds = ModelBounds(config.limits.max_reply_bytes, expected_output_of(config))
         self._executor = ModelExecutor(self._transport, self._router, self._directory.knows, bounds)
         self._tool_price: ToolPrice = tool_prices_of(config)
         limits = config.limits
@@ -104,23 +101,37 @@ class Gateway:
         self._hub = Hub(self._supervisor, HubSettings(config.mcp.client_alias_budget), self._clock)
         tool_uses = ToolUseIndex(self._clock)
         self._passage = Passage(
-            self._counters, self._ledger, tool_uses, self._clock, strict=config.budgets.enforcement == "strict"
+            self._counters.counters,
+            self._ledger,
+            tool_uses,
+            self._clock,
+            Enforced(config.budgets.enforcement == "strict", config.budgets.on_exhausted == "cut"),
         )
-        self._retention: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.door = self._build_door(config, state, host, tool_uses)
 
     async def start(self) -> None:
         """Read the books, take over what a dead process left, connect to the members in the background.
         Raises ``StateError``."""
         try:
-            interrupted = self._ledger.start()
+            left = self._ledger.start()
+            if self._others is not None:
+                left += self._others(self._books.store)
         except StoreUnavailable as error:
             raise StateError(f"The ledger cannot be opened: {error}.") from None
-        for row in interrupted:
-            log.warning("call_interrupted", call_id=row.call_id, key=row.key, target=row.target)
+        for row in left:
+            if row.outcome == "interrupted":
+                log.warning("call_interrupted", call_id=row.call_id, key=row.key, target=row.target)
         self._keyring.load(self._config)
-        self._restore()
-        self._retention = asyncio.get_running_loop().create_task(self._retain(), name="retention")
+        self._prices.load(self._config)
+        self._reprice()
+        await self._counters.start(left)
+        await self._restore()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(expire_rows(self._ledger, lambda: self._config.ledger, self._clock), name="retention"),
+            loop.create_task(follow_changes(self._keyring, self._prices, self._books), name="replicas"),
+        ]
         self._supervisor.reconfigure(members_of(self._config))
         self._hub.reconfigure([spec.name for spec in members_of(self._config)])
 
@@ -128,11 +139,11 @@ class Gateway:
         """Take a new configuration, whole: keys, providers, prices, servers. Sessions of unchanged servers
         stay. What binds the process (address, limits, stores) changes at the next start."""
         self._config = config
-        self._router = self._route(config)
-        self._executor.router = self._router
+        self._prices.load(config)
+        self._reprice()
         self._tool_price = tool_prices_of(config)
         self._keyring.load(config)
-        self._restore()
+        self._tasks.append(asyncio.get_running_loop().create_task(self._restore(), name="restore"))
         members = members_of(config)
         changed = self._supervisor.reconfigure(members)
         self._hub.reconfigure([spec.name for spec in members], changed)
@@ -140,31 +151,29 @@ class Gateway:
     async def stop(self) -> None:
         """Let calls under way end within a bound, settle the rest, reap the members, close the books."""
         await self._passage.drain(DRAIN_S)
-        if self._retention is not None:
-            self._retention.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._hub.stop()
         await self._supervisor.stop()
+        await self._counters.stop()
         await self._ledger.close()
         await self._transport.close()
 
     def _member_spoke(self, key: SessionKey, notification: Notification) -> None:
         self._hub.notified(key, notification)
 
-    async def _retain(self) -> None:
-        """Delete rows that are older than the configuration keeps, a bounded batch at a time."""
-        while True:
-            horizon = self._clock() - self._config.ledger.retention_days * 86_400 * SECOND_NS
-            while await self._ledger.ask(partial(_expire, horizon)):
-                pass
-            await asyncio.sleep(RETENTION_PAUSE_S)
-
     def _route(self, config: Config) -> Router:
-        return Router(providers_of(config), PriceCatalogue(config.budgets.unknown_price, self._clock))
+        catalogue = PriceCatalogue(config.budgets.unknown_price, self._clock, self._prices.overrides)
+        return Router(providers_of(config), catalogue)
 
-    def _restore(self) -> None:
+    def _reprice(self) -> None:
+        """Route and price anew: kept routes hold prices."""
+        self._router = self._executor.router = self._route(self._config)
+
+    async def _restore(self) -> None:
         """Fill the windows that are not counted yet: all at start, those of new limits on reload."""
         tiers = [*self._keyring.tiers(), *(t for p in self._router.providers for t in p.tiers)]
-        restore_counters(self._counters, tiers, self._store, self._clock())
+        await self._counters.restore(tiers, self._books.store, self._clock())
 
     def _build_door(self, config: Config, state: StateDir, host: str | None, tool_uses: ToolUseIndex) -> Door:
         limits = config.limits
@@ -182,11 +191,20 @@ class Gateway:
             lambda: self._router,
             self._keyring,
             self._ledger,
+            self._counters.failing,
             self._clock,
             config.mcp.client_alias_budget,
         )
-        operations = Operations(reports, self._directory, self._counters, self._telemetry.registry, self._clock)
-        admin = admin_app(operations, self._keyring, self._ledger, state.admin_token())
+        operations = Operations(
+            reports,
+            self._directory,
+            self._counters.counters,
+            self._passage.runs,
+            self._telemetry.registry,
+            self._clock,
+        )
+        prices = Prices(self._prices, lambda: self._router)
+        admin = admin_app(operations, self._keyring, self._ledger, prices, state.admin_token())
         return Door(_host_policy(config, host), exact, prefixed, admin)
 
     def _model_lists(self) -> dict[str, App]:
@@ -220,27 +238,6 @@ class Gateway:
                 deadline_s=DEADLINE_S,
             )
         )
-
-
-def _expire(horizon_ns: int, store: LedgerStore) -> int:
-    return store.delete_before(horizon_ns, RETENTION_BATCH)
-
-
-def open_books(
-    config: Config, state: StateDir, observers: tuple[Observer, ...]
-) -> tuple[JournaledLedger, RelationalLedger, RelationalKeys]:
-    """The ledger, its store and the keys' store, on the configured database. Raises ``StateError``."""
-    url = config.stores.ledger or f"sqlite:///{state.ledger}"
-    try:
-        engine = open_engine(url)
-        journal = Journal(state.journal)
-    except (MigrationFailed, SQLAlchemyError) as error:
-        reason = str(getattr(error, "orig", None) or error)
-        raise StateError(f"The ledger store cannot be opened: {reason}.") from None
-    except (JournalLocked, OSError) as error:
-        raise StateError(str(error)) from None
-    store = RelationalLedger(engine)
-    return JournaledLedger(journal, store, observers), store, RelationalKeys(engine)
 
 
 def _host_policy(config: Config, host: str | None) -> HostPolicy:

@@ -14,12 +14,12 @@ from typing import Any
 
 from gateway.config.models import Config
 from gateway.config.values import Duration
-from gateway.tiers import GrantLists, Organisation, compile_grants, compile_key, nano, window
+from gateway.tiers import GrantLists, Organisation, compile_grants, compile_key, nano, run_limits_of, window
 from policies.identity import Directory, VirtualKey
 from policies.key_hashing import KeyHasher, hint_of, new_secret
 from policies.keys import KeyStore, NameTaken, StoredKey
 from policies.refusals import instant
-from policies.tiers import Budget, Rate, Tier, TierId
+from policies.tiers import Budget, Rate, Tier, TierId, Window
 from policies.types import Json, Principal
 
 
@@ -83,7 +83,7 @@ class Keyring:
         self._hasher = hasher
         self._directory = directory
         self._clock = clock
-        self._organisation = Organisation({}, {}, {}, "expected")
+        self._organisation = Organisation({}, {}, {}, "expected", Rate("free_calls", 0, Window(1, "m")))
         self._file: list[tuple[bytes, VirtualKey]] = []
         self._stored: list[StoredKey] = []
 
@@ -131,14 +131,14 @@ class Keyring:
             await asyncio.to_thread(self._store.add, stored)
         except NameTaken as error:
             raise KeyringError(409, "name_taken", str(error)) from None
-        await self._refresh()
+        await self.refresh()
         return {**_describe(stored), "key": secret}
 
     async def revoke(self, name: str) -> dict[str, Any]:
         """End every secret of a key, at once."""
         self._own(name)
         count = await asyncio.to_thread(self._store.revoke, name, self._clock())
-        await self._refresh()
+        await self.refresh()
         return {"name": name, "revoked": count}
 
     async def rotate(self, name: str, grace_ns: int) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Keyring:
             expires_ns=old.expires_ns,
         )
         await asyncio.to_thread(self._store.rotate, name, now + grace_ns, new)
-        await self._refresh()
+        await self.refresh()
         return {**_describe(new), "key": secret, "old_expires_at": instant(now + grace_ns)}
 
     async def listing(self) -> list[dict[str, Any]]:
@@ -189,7 +189,7 @@ class Keyring:
             )
         raise KeyringError(404, "unknown_key", f"There is no virtual key named {name!r}.")
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
         self._stored = await asyncio.to_thread(self._store.all)
         self._publish()
 
@@ -214,6 +214,7 @@ class Keyring:
             principal=Principal(key.name, key.team, customer_name),
             grants=compile_grants(GrantLists(**key.grants), team, customer),
             tiers=(_stored_tier(key, organisation), *above),
+            run_limits=run_limits_of(team.run_limits if team else None),
             expires_ns=key.expires_ns,
             revoked=key.revoked_ns is not None,
         )
@@ -232,7 +233,8 @@ def _stored_tier(key: StoredKey, organisation: Organisation) -> Tier:
             budgets.append(Budget(limit, span))
         else:
             rates.append(Rate("requests" if name == "request" else "tokens", limit, span))
-    return Tier(TierId("key", key.name), tuple(budgets), tuple(rates), enforcement=organisation.enforcement)
+    tier = Tier(TierId("key", key.name), tuple(budgets), tuple(rates), enforcement=organisation.enforcement)
+    return organisation.key_tier(tier)
 
 
 def _duration(text: str) -> Duration:

@@ -18,11 +18,11 @@ from fastapi import FastAPI, Request
 
 from gateway.admin import keys, ledger
 from gateway.admin.errors import install
-from gateway.composition import open_books
 from gateway.config.loader import ConfigError, load
 from gateway.config.models import Config
 from gateway.keyring import Keyring
 from gateway.state import StateDir, StateError
+from gateway.stores import open_books
 from policies.identity import Directory
 from policies.key_hashing import KeyHasher
 
@@ -33,11 +33,12 @@ async def _open(request: Request) -> None:
 
 async def answer(method: str, path: str, body: bytes, config: Config, state: StateDir) -> httpx.Response:
     """One request, answered on the books themselves. Raises ``StateError``."""
-    books, _, stored = open_books(config, state, ())
+    opened = open_books(config, state, ())
+    books = opened.ledger
     try:
         books.start()
         hasher = KeyHasher(state.pepper())
-        keyring = Keyring(stored, hasher, Directory((), time.time_ns), time.time_ns)
+        keyring = Keyring(opened.keys, hasher, Directory((), time.time_ns), time.time_ns)
         keyring.load(config)
         app = FastAPI()
         app.include_router(keys.router(keyring, _open))

@@ -7,7 +7,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from gateway.server import ServeOptions, run_server
+from gateway.server import run_server
+from gateway.serving import ServeOptions
 from gateway.state import StateDir, StateError
 
 CONFIG = Path(__file__).parent.parent / "examples" / "quickstart.yaml"

@@ -27,9 +27,11 @@ class GatewayReports:
         router: Callable[[], Router],
         keyring: Keyring,
         ledger: JournaledLedger,
+        counters_fail: Callable[[], str | None],
         clock: Callable[[], int],
         client_prefix: int,
     ) -> None:
+        self._counters_fail = counters_fail
         self._hub = hub
         self._supervisor = supervisor
         self._router = router
@@ -39,7 +41,8 @@ class GatewayReports:
         self._client_prefix = client_prefix
 
     def ready(self) -> list[str]:
-        return [f"the ledger store fails: {self._ledger.failing}"] if self._ledger.failing else []
+        found = [f"the ledger store fails: {self._ledger.failing}"] if self._ledger.failing else []
+        return [*found, *([f"the counter store fails: {reason}"] if (reason := self._counters_fail()) else [])]
 
     def doctor(self) -> dict[str, Any]:
         now = self._clock()
@@ -53,6 +56,7 @@ class GatewayReports:
             "sessions": self._supervisor.health(),
             "providers": providers,
             "ledger": {"state": "failing" if self._ledger.failing else "ok", "reason": self._ledger.failing},
+            "counters": {"state": "failing" if self._counters_fail() else "ok", "reason": self._counters_fail()},
         }
 
     def explain(self, key: str, model: str | None, tool: str | None) -> dict[str, Any] | None:

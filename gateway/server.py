@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,22 +25,11 @@ from gateway.composition import Gateway
 from gateway.config.loader import ConfigError, load
 from gateway.config.models import Config
 from gateway.logs import configure_logs
+from gateway.serving import EXIT_CONFIG, EXIT_START, READY_LINE, ServeOptions, address_of
 from gateway.state import StateDir, StateError
+from gateway.workers import Supervisor, refuse_workers
 
 log = structlog.get_logger("tollkeeper.server")
-
-EXIT_CONFIG = 2
-EXIT_START = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """What the command line says about a run."""
-
-    config: Path
-    state: Path
-    host: str | None = None
-    port: int | None = None
 
 
 def run_server(options: ServeOptions) -> int:
@@ -55,35 +44,47 @@ def run_server(options: ServeOptions) -> int:
     for note in loaded.notes:
         log.info("configuration_note", note=str(note))
     server = loaded.config.server
+    if options.workers > 1 and (reason := refuse_workers(loaded.config)) is not None:
+        _say(reason)
+        return EXIT_CONFIG
     try:
         state = StateDir.prepare(options.state)
         port = server.port if options.port is None else options.port
-        listener = _bind(options.host or server.host, port)
+        listener = (
+            _bind(options.host or server.host, port) if options.socket is None else socket.socket(fileno=options.socket)
+        )
     except StateError as error:
         _say(str(error))
         return EXIT_START
     except OSError as error:
         _say(f"Cannot listen on {options.host or server.host}:{port}: {error.strerror}.")
         return EXIT_START
+    if options.workers > 1 and options.socket is None:
+        with listener:
+            return Supervisor(options, state, listener).run()
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(options, loaded.config, state, listener))
 
 
 async def _serve(options: ServeOptions, config: Config, state: StateDir, listener: socket.socket) -> int:
-    host, port = listener.getsockname()[:2]
     try:
-        gateway = Gateway(config, state, options.host)
+        gateway = Gateway(config, state, options.host, options.worker, options.workers)
     except StateError as error:
         _say(str(error))
         return EXIT_START
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    server = _Server(_uvicorn(gateway), lambda: _announce(state, address))
+    address = address_of(listener)
+    announce = partial(_ready, options.worker) if options.socket is not None else partial(_announce, state, address)
+    server = _Server(_uvicorn(gateway), announce)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, gateway, options.config)
     try:
         await gateway.start()
         await server.serve(sockets=[listener])
+    except StateError as error:
+        _say(str(error))
+        return EXIT_START
     finally:
-        state.withdraw_address()
+        if options.socket is None:
+            state.withdraw_address()
         await gateway.stop()
     return 0
 
@@ -130,6 +131,12 @@ def _announce(state: StateDir, address: str) -> None:
     log.info("listening", address=address)
 
 
+def _ready(worker: int) -> None:
+    """The supervisor reads this line and publishes the address when every worker has said it."""
+    print(READY_LINE, flush=True)
+    log.info("worker_ready", worker=worker)
+
+
 def _reload(gateway: Gateway, path: Path) -> None:
     """All or nothing: a file with problems changes nothing."""
     try:
@@ -167,8 +174,10 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
-    given = parser.parse_args()
-    sys.exit(run_server(ServeOptions(given.config, given.state, given.host, given.port)))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--socket", type=int)
+    sys.exit(run_server(ServeOptions(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

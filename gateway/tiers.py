@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from gateway.config.identity import Customer, KeyProvider, Team
 from gateway.config.identity import VirtualKey as KeyEntry
 from gateway.config.limits import Granted, Limited, RateLimit
+from gateway.config.limits import RunLimits as RunEntry
 from gateway.config.models import Config
 from gateway.config.values import Duration
 from policies.admission import Grants
 from policies.grants import GrantSet
 from policies.identity import VirtualKey
+from policies.run_limits import NO_LIMITS, RunLimits
 from policies.tiers import Budget, Enforcement, Rate, Tier, TierId, TierKind, Window
 from policies.types import Principal
 
@@ -37,6 +39,8 @@ class Organisation:
     teams: Mapping[str, Team]
     tiers: Mapping[TierId, Tier]
     enforcement: Enforcement
+    free_calls: Rate
+    """Of every key."""
 
     @classmethod
     def of(cls, config: Config) -> Organisation:
@@ -46,7 +50,17 @@ class Organisation:
             tiers[TierId("customer", customer.name)] = tier_of("customer", customer.name, customer, default)
         for team in config.teams:
             tiers[TierId("team", team.name)] = tier_of("team", team.name, team, default)
-        return cls({c.name: c for c in config.customers}, {t.name: t for t in config.teams}, tiers, default)
+        return cls(
+            {c.name: c for c in config.customers},
+            {t.name: t for t in config.teams},
+            tiers,
+            default,
+            Rate("free_calls", config.limits.free_calls_per_minute, Window(1, "m")),
+        )
+
+    def key_tier(self, tier: Tier) -> Tier:
+        """A key's own tier, with the limit that every key has."""
+        return replace(tier, rates=(*tier.rates, self.free_calls))
 
     def payers(self, team: str | None, customer: str | None) -> tuple[str | None, tuple[Tier, ...]]:
         """The customer who pays for a key, and the tiers above the key."""
@@ -85,6 +99,21 @@ def rates_of(limit: RateLimit) -> tuple[Rate, ...]:
         found.append(Rate("tokens", limit.token_limit, window(limit.token_limit_duration)))
     return tuple(found)
 
+
+def run_limits_of(entry: RunEntry | None) -> RunLimits:
+    """Limits of each run, as a key or a team declares them."""
+    if entry is None:
+        return NO_LIMITS
+    return RunLimits(
+        None if entry.budget_limit is None else nano(entry.budget_limit),
+        entry.tool_calls,
+        entry.model_calls,
+        None if entry.duration is None else _SECONDS[entry.duration.unit] * entry.duration.count * NANO,
+    )
+
+
+_SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "M": 2_592_000, "Y": 31_536_000}
+"""Of a run's duration; a month counts as 30 days, a year as 365."""
 
 Listed = Sequence[str] | None
 
@@ -140,7 +169,7 @@ def compile_key(entry: KeyEntry, organisation: Organisation) -> VirtualKey:
     team = organisation.teams.get(entry.team) if entry.team else None
     customer_name, above = organisation.payers(entry.team, entry.customer)
     customer = organisation.customers.get(customer_name) if customer_name else None
-    own = tier_of("key", entry.key_name, entry, organisation.enforcement)
+    own = organisation.key_tier(tier_of("key", entry.key_name, entry, organisation.enforcement))
     providers = entry.providers or ()
     return VirtualKey(
         principal=Principal(entry.key_name, entry.team, customer_name),
@@ -150,6 +179,7 @@ def compile_key(entry: KeyEntry, organisation: Organisation) -> VirtualKey:
             p.name: tier_of("key_provider", f"{entry.key_name}/{p.name}", p, organisation.enforcement)
             for p in providers
         },
+        run_limits=run_limits_of(entry.run_limits).narrowed(run_limits_of(team.run_limits if team else None)),
         provider_weights={p.name: p.weight for p in providers if p.weight is not None},
         expires_ns=int(entry.expires_at.timestamp() * NANO) if entry.expires_at else None,
     )

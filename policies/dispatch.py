@@ -6,7 +6,7 @@ passage hands it an ``Attempt`` per try, on which the executor reports what happ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -44,7 +44,9 @@ class Attempt:
         "answered_ns",
         "call",
         "committed",
+        "covered_bytes",
         "first_byte_ns",
+        "grow",
         "key",
         "number",
         "output_bytes",
@@ -63,6 +65,9 @@ class Attempt:
         self.usage: Usage | None = None
         self.output_bytes = 0
         self.committed = False
+        self.covered_bytes = 0
+        """Bytes of output that the hold covers."""
+        self.grow: Callable[[], Awaitable[bool]] | None = None
         self.sent_ns = 0
         self.first_byte_ns = 0
         self.answered_ns = 0
@@ -83,6 +88,11 @@ class Attempt:
         """Wait until the slowest listener has caught up."""
         if self._flight is not None:
             await self._flight.room()
+
+    async def cover(self) -> bool:
+        """The output has outgrown what is held: hold more. False: the stream is to be cut, because a
+        budget is used up and the operator wants it so."""
+        return self.grow is None or await self.grow()
 
     def tool_use(self, tool_use_id: str) -> None:
         """The answer asks for a tool call: remember who asked, so that the call finds its parent."""

@@ -90,6 +90,7 @@ class Flight(Generic[R]):
         "_history",
         "_landing",
         "_listeners",
+        "_missed",
         "_on_abandon",
         "_result",
         "_room",
@@ -107,6 +108,7 @@ class Flight(Generic[R]):
         self._room: asyncio.Future[None] | None = None
         self._ended = False
         self._landing = False
+        self._missed: CancelReason | None = None
         self.cancelled: CancelReason | None = None
         """Who asked for the end before the work began to settle."""
 
@@ -151,7 +153,10 @@ class Flight(Generic[R]):
 
     def cancel(self, reason: CancelReason = "caller") -> None:
         """End the work now; it settles what was used. Without effect twice, or once it has landed."""
-        if self._task is None or self._landing or self._ended or self.cancelled is not None:
+        if self._task is None or self._ended or self.cancelled is not None:
+            return
+        if self._landing:
+            self._missed = reason
             return
         self.cancelled = reason
         # Not at once: a task that is cancelled before its first step never runs its work, and what the
@@ -161,6 +166,13 @@ class Flight(Generic[R]):
     def land(self) -> None:
         """Said by the work when it begins to settle: a cancellation now would leave the books open."""
         self._landing = True
+
+    def take_off(self) -> None:
+        """Said by the work when it begins another attempt after it had landed: it can be cancelled again,
+        and is at once if somebody wished it in between."""
+        self._landing = False
+        if self._missed is not None:
+            self.cancel(self._missed)
 
     @property
     def done(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from policies.admission import Grants
 from policies.refusals import conflicting_keys, expired_key, missing_key, revoked_key, unknown_key
+from policies.run_limits import NO_LIMITS, RunLimits
 from policies.tiers import Tier
 from policies.types import Principal, Refusal
 
@@ -32,6 +33,8 @@ class VirtualKey:
     """Limits of this key at one provider."""
     provider_weights: Mapping[str, float] = field(default_factory=dict)
     """The key's own routing weights, where its provider entries declare them."""
+    run_limits: RunLimits = NO_LIMITS
+    """Of each run of this key: the narrower of its own and its team's."""
     expires_ns: int | None = None
     revoked: bool = False
     tier_names: tuple[str, ...] = field(init=False)

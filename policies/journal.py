@@ -98,9 +98,12 @@ class Journal:
         self._left = []
 
     def open(self, row: LedgerRow) -> None:
-        """Before an attempt leaves."""
+        """Before an attempt leaves, and again when it holds more: the last word stands."""
         identity = row.call_id, row.attempt
         segment = self._append(_OPEN, row)
+        before = self._opened_in.get(identity)
+        if before is not None:
+            before.open.discard(identity)
         segment.open.add(identity)
         self._opened_in[identity] = segment
 
@@ -112,6 +115,20 @@ class Journal:
         opened_in = self._opened_in.pop(identity, None)
         if opened_in is not None:
             opened_in.open.discard(identity)
+
+    def uncommitted(self, limit: int) -> list[LedgerRow]:
+        """Final rows of this process that are not in the database yet, read back from the files."""
+        found: list[LedgerRow] = []
+        for segment in self._segments:
+            if not segment.uncommitted:
+                continue
+            for entry in self._read(segment.path, keep=True):
+                row = entry.row
+                if row is not None and (row.call_id, row.attempt) in segment.uncommitted:
+                    found.append(row)
+                    if len(found) == limit:
+                        return found
+        return found
 
     def committed(self, rows: list[LedgerRow]) -> None:
         """The rows are in the database; segments that nothing needs any more are deleted."""
@@ -146,7 +163,7 @@ class Journal:
         self._segments.append(segment)
         return segment
 
-    def _read(self, path: Path) -> Iterator[_Line]:
+    def _read(self, path: Path, *, keep: bool = False) -> Iterator[_Line]:
         lines = path.read_bytes().split(b"\n")
         broken = 0
         for index, text in enumerate(lines):
@@ -156,5 +173,5 @@ class Journal:
                 yield _line(text)
             except msgspec.MsgspecError:
                 broken += index < len(lines) - 1
-        if broken:
+        if broken and not keep:
             path.rename(path.with_suffix(".corrupt"))

@@ -25,6 +25,8 @@ BATCH_S = 0.2
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 FOLLOWER_ROWS = 10_000
+MEMORY_ROWS = 50_000
+"""Rows that wait in memory while the store is gone; the journal on disk keeps the rest."""
 
 T = TypeVar("T")
 Observer = Callable[[LedgerRow], None]
@@ -58,6 +60,7 @@ class JournaledLedger:
         self._store = store
         self._observers = observers
         self._queue: list[LedgerRow] = []
+        self._spilled = False
         self._followers: set[Follower] = set()
         self._wanted = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -71,7 +74,10 @@ class JournaledLedger:
 
     def record(self, row: LedgerRow) -> None:
         self._journal.close_attempt(row)
-        self._queue.append(row)
+        if len(self._queue) < MEMORY_ROWS:
+            self._queue.append(row)
+        else:
+            self._spilled = True
         self._wanted.set()
         for observe in self._observers:
             observe(row)
@@ -80,7 +86,8 @@ class JournaledLedger:
 
     def start(self) -> list[LedgerRow]:
         """Take over what a dead process left, then start the writer. Blocking; call it once, before the
-        first call. Returns the interrupted attempts. Raises ``StoreUnavailable``."""
+        first call. Returns the rows that were taken over, interrupted attempts last. Raises
+        ``StoreUnavailable``."""
         finished: list[LedgerRow] = []
         interrupted: list[LedgerRow] = []
         for row, final in self._journal.recover():
@@ -90,7 +97,7 @@ class JournaledLedger:
             self._store.write(left[at : at + BATCH_ROWS])
         self._journal.forget_recovered()
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="ledger")
-        return interrupted
+        return left
 
     async def ask(self, question: Callable[[LedgerStore], T]) -> T:
         """Run a query on the store's thread, after the rows that are already known."""
@@ -108,12 +115,21 @@ class JournaledLedger:
     async def flush(self) -> bool:
         """Write what is queued now; whether the store took it."""
         async with self._flushing:
-            while self._queue:
+            while self._queue or self._spilled:
+                if not self._queue:
+                    self._queue = self._journal.uncommitted(MEMORY_ROWS // 2)
+                    self._spilled = len(self._queue) == MEMORY_ROWS // 2
+                    continue
                 batch = self._queue[:BATCH_ROWS]
                 if not await self._take(batch):
                     return False
                 del self._queue[: len(batch)]
         return True
+
+    @property
+    def waiting(self) -> int:
+        """Rows in memory that the store has not taken yet."""
+        return len(self._queue)
 
     async def close(self) -> None:
         """Write the rest and stop. What the store does not take stays in the journal for the next start."""

@@ -37,6 +37,9 @@ class KeyStore(Protocol):
     def all(self) -> list[StoredKey]:
         """Every row, revoked ones too: a rotated key's old secret is a row of its own."""
 
+    def fingerprint(self) -> object:
+        """Changes whenever a key does: how replicas notice each other's changes."""
+
     def add(self, key: StoredKey) -> None:
         """Raises ``NameTaken`` if a row that is not revoked has the name, unless it is being rotated."""
 

@@ -56,6 +56,8 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_nano: int = 0
+    held_nano: int = 0
+    """What was held for it last; what the cost exceeds it by is the overshoot."""
     saved_nano: int = 0
     """What a cache hit saved."""
     basis: Basis = "none"
@@ -65,6 +67,16 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     upstream_request_id: str | None = None
     tiers: tuple[str, ...] = ()
     """The tiers that were charged, as ``kind:name``."""
+
+
+def requests_of(row: LedgerRow, tier: str) -> int:
+    """What a row counts as a request of a tier: a provider's are attempts, everybody else's are calls. What is
+    free of charge has a limit of its own and is no request."""
+    if row.kind in ("completion", "count_tokens"):
+        return 0
+    if tier.startswith(("provider:", "key_provider:")):
+        return int(row.outcome != "refused")
+    return int(row.attempt == 1)
 
 
 class OpenEntry(msgspec.Struct, frozen=True, kw_only=True):

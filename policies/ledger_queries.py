@@ -59,6 +59,17 @@ class UsageSum(msgspec.Struct, frozen=True):
     requests: int
 
 
+class RunUse(msgspec.Struct, frozen=True):
+    """What one run of one key has used."""
+
+    key: str
+    run: str
+    began_ns: int
+    cost_nano: int
+    tool_calls: int
+    model_calls: int
+
+
 class InvalidCursor(Exception):
     """A cursor that this ledger did not make."""
 
@@ -88,6 +99,12 @@ class LedgerStore(Protocol):
 
     def usage_since(self, day: str) -> list[UsageSum]:
         """Daily sums from ``day`` on."""
+
+    def run_use(self, since_ns: int) -> list[RunUse]:
+        """Every run that was active since a moment, with all that it used."""
+
+    def delete_beyond(self, rows: int, limit: int) -> int:
+        """Delete at most ``limit`` of the oldest rows, so that ``rows`` are kept; daily sums stay. How many went."""
 
     def delete_before(self, started_ns: int, limit: int) -> int:
         """Delete at most ``limit`` rows older than that; daily sums stay. How many went."""

@@ -23,14 +23,18 @@ import msgspec
 
 from policies.counters import Counters, Hold
 from policies.dispatch import Attempt, Dispatch, Target
+from policies.expectation import ExpectedOutput
 from policies.flight import Flight, OnAbandon, report_defect
+from policies.holding import Holding, any_strict, need_of
 from policies.identity import VirtualKey
 from policies.ledger import Ledger, LedgerRow, OpenEntry
+from policies.refusals import max_tokens_required
 from policies.rows import open_row, refused_row, settled_row
+from policies.run_limits import RunTiers
 from policies.runs import ToolUseIndex
 from policies.settlement import charge
-from policies.tiers import Tier
-from policies.types import Call, Estimate, Outcome, Refusal
+from policies.tiers import RateUnit, Tier
+from policies.types import Call, CallKind, Estimate, ModelCall, Outcome, Refusal
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -48,9 +52,40 @@ class Terms:
     deadline_s: float = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """How budgets are enforced where a tier does not say so itself."""
+
+    strict: bool = False
+    cut: bool = False
+    """End a stream whose budget ends, instead of letting it finish."""
+
+
+class Trip(msgspec.Struct, frozen=True):
+    """A call that was admitted and metered: what every attempt of it needs."""
+
+    key: VirtualKey
+    call: Call
+    tiers: tuple[Tier, ...]
+    targets: Sequence[Target]
+    dispatch: Dispatch
+    deadline_s: float
+
+
 _TERMS = Terms()
+_ENFORCED = Enforced()
 STRANGER_ROWS = 20
 """Refusals of callers without a key that are recorded in one second."""
+
+_UNITS: dict[CallKind, tuple[RateUnit, ...]] = {
+    "model": ("requests", "model_calls"),
+    "tool": ("requests", "tool_calls"),
+    "resource": ("requests",),
+    "prompt": ("requests",),
+    "completion": ("free_calls",),
+    "count_tokens": ("free_calls",),
+}
+"""What a call counts as (design: what counts as what)."""
 
 
 class Passage:
@@ -62,14 +97,15 @@ class Passage:
         ledger: Ledger,
         tool_uses: ToolUseIndex,
         clock: Callable[[], int],
-        *,
-        strict: bool = False,
+        enforced: Enforced = _ENFORCED,
     ) -> None:
+        self.runs = RunTiers("strict" if enforced.strict else "expected")
         self._counters = counters
         self._ledger = ledger
         self._tool_uses = tool_uses
         self._clock = clock
-        self._strict = strict
+        self._enforced = enforced
+        self._expected = ExpectedOutput()
         self._flights: set[Flight[Settled]] = set()
         self._stranger_second = 0
         self._stranger_rows = 0
@@ -84,20 +120,28 @@ class Passage:
         targets = dispatch.route(key)
         if isinstance(targets, Refusal):
             return self._refuse(key, call, targets)
-        if call.context.origin == "client":
-            metered = await self._counters.meter(key.tiers, self._clock())
-            if metered is not None:
-                return self._refuse(key, call, metered.refusal)
-        reserved = await self._reserve(key, targets, dispatch)
+        tiers = self.tiers(key, call)
+        if isinstance(tiers, Refusal):
+            return self._refuse(key, call, tiers)
+        metered = await self._counters.meter(tiers, _UNITS[call.kind], self._clock())
+        if metered is not None:
+            return self._refuse(key, call, metered.refusal)
+        trip = Trip(key, call, tiers, targets, dispatch, terms.deadline_s)
+        reserved = await self._reserve(trip, 1, targets)
         if isinstance(reserved, Refusal):
-            return self._refuse(key, call, reserved)
-        target, hold, estimate = reserved
-        attempt = Attempt(key, call, 1, target)
+            return self._refuse(key, call, reserved, metered=True)
         flight: Flight[Settled] = Flight(on_abandon=terms.on_abandon)
         self._flights.add(flight)
-        attempt.fly(flight, self._tool_uses)
-        flight.start(lambda _: self._fly(flight, attempt, hold, estimate, dispatch, terms))
+        flight.start(lambda _: self._fly(flight, trip, reserved))
         return flight
+
+    def tiers(self, key: VirtualKey, call: Call) -> tuple[Tier, ...] | Refusal:
+        """Who pays for a call: key, team, customer, and its run if that is limited."""
+        context = call.context
+        run = self.runs.tier(key.principal.key, context.run, key.run_limits, context.run_limits)
+        if run is None or isinstance(run, Refusal):
+            return key.tiers if run is None else run
+        return (*key.tiers, run)
 
     def refuse(self, key: VirtualKey | None, call: Call, refusal: Refusal) -> Refusal:
         """Put a refusal that a surface made itself (a malformed request, a bad credential) on the ledger.
@@ -125,79 +169,124 @@ class Passage:
                 flight.cancel("shutdown")
             await asyncio.gather(*(flight.ended() for flight in self._flights))
 
-    async def _reserve(
-        self, key: VirtualKey, targets: Sequence[Target], dispatch: Dispatch
-    ) -> tuple[Target, Hold, Estimate] | Refusal:
+    async def _reserve(self, trip: Trip, number: int, targets: Sequence[Target]) -> tuple[Attempt, Holding] | Refusal:
         """Hold on every tier of the first target that has room. A target whose own tier is exhausted
         is skipped; a payer's exhaustion is final."""
         refusal: Refusal | None = None
+        call = trip.call
+        units = ("requests",) if "requests" in _UNITS[call.kind] else ()
         for target in targets:
-            estimate = dispatch.estimate(target)
-            strict = self._strict or _any_strict(key.tiers) or _any_strict(target.tiers)
-            cost = target.price.hold(estimate, strict=strict)
-            tokens = estimate.input_tokens
-            tokens += estimate.max_output_tokens if strict else estimate.expected_output_tokens
-            held = await self._counters.reserve(key.tiers, target.tiers, cost, tokens, self._clock())
+            strict = self._enforced.strict or any_strict(trip.tiers, target.tiers)
+            estimate = self._estimate(trip, target)
+            if strict and estimate.max_output_tokens is None:
+                return max_tokens_required(target.name)
+            need = need_of(target, estimate, strict=strict, hold_id=f"{call.context.call_id}:{number}")
+            if units != need.units or call.context.origin != "client":
+                need = msgspec.structs.replace(need, units=units, slot=call.context.origin == "client")
+            held = await self._counters.reserve(trip.tiers, target.tiers, need, self._clock())
             if isinstance(held, Hold):
-                return target, held, estimate
+                if strict:
+                    most = estimate.max_output_tokens or 0
+                    estimate = msgspec.structs.replace(estimate, expected_output_tokens=most)
+                attempt = Attempt(trip.key, call, number, target)
+                return attempt, Holding(self._counters, target, held, estimate, cut=self._enforced.cut)
             refusal = refusal or held.refusal
-            if held.tier.kind not in ("provider", "key_provider"):
+            if held.tier is None or held.tier.kind not in ("provider", "key_provider"):
                 return held.refusal
         if refusal is None:
             raise ValueError("a route must name at least one target")
         return refusal
 
-    async def _fly(
-        self,
-        flight: Flight[Settled],
-        attempt: Attempt,
-        hold: Hold,
-        estimate: Estimate,
-        dispatch: Dispatch,
-        terms: Terms,
-    ) -> Settled:
+    def _estimate(self, trip: Trip, target: Target) -> Estimate:
+        """The executor's estimate, with what this key's answers of this model have taught."""
+        estimate = trip.dispatch.estimate(target)
+        if not estimate.expected_output_tokens:
+            return estimate
+        expected = self._expected.tokens(trip.key.principal.key, target.name, estimate.expected_output_tokens)
+        if estimate.max_output_tokens is not None:
+            expected = min(expected, estimate.max_output_tokens)
+        return msgspec.structs.replace(estimate, expected_output_tokens=expected)
+
+    async def _fly(self, flight: Flight[Settled], trip: Trip, reserved: tuple[Attempt, Holding]) -> Settled:
+        """One attempt after another until one answers, or none is left to try."""
+        try:
+            while True:
+                attempt, holding = reserved
+                settled = await self._attempt(flight, trip, attempt, holding)
+                following = await self._next(flight, trip, attempt, settled.outcome)
+                if following is None:
+                    return settled
+                reserved = following
+        finally:
+            flight.land()
+            self._flights.discard(flight)
+
+    async def _next(
+        self, flight: Flight[Settled], trip: Trip, attempt: Attempt, outcome: Outcome
+    ) -> tuple[Attempt, Holding] | None:
+        """The next attempt after one that failed by its target's own fault; it has a hold of its own."""
+        if not outcome.retryable or attempt.committed or flight.cancelled is not None:
+            return None
+        at = next((i for i, target in enumerate(trip.targets) if target is attempt.target), len(trip.targets))
+        rest = trip.targets[at + 1 :]
+        if not rest:
+            return None
+        reserved = await self._reserve(trip, attempt.number + 1, rest)
+        return None if isinstance(reserved, Refusal) else reserved
+
+    async def _attempt(self, flight: Flight[Settled], trip: Trip, attempt: Attempt, holding: Holding) -> Settled:
         """Dispatch and settle. However this ends, the hold is settled and the row recorded."""
         outcome = _DEFECT
+        flight.take_off()
+        attempt.fly(flight, self._tool_uses)
+        attempt.covered_bytes = holding.covered_bytes()
+        attempt.grow = lambda: self._grow(attempt, holding)
         try:
-            self._ledger.open(OpenEntry(row=open_row(attempt, hold, estimate)))
-            outcome = await self._dispatch(flight, attempt, dispatch, terms.deadline_s)
+            self._ledger.open(OpenEntry(row=open_row(attempt, holding.hold, holding.estimate)))
+            outcome = await self._dispatch(flight, trip, attempt)
         except Exception as defect:  # noqa: BLE001 - supervision boundary: the caller gets an outcome, the operator a log
             report_defect(f"call {attempt.call.context.call_id} failed inside the gate", defect)
         finally:
             flight.land()
-            try:
-                settled = await self._settle(attempt, hold, estimate, outcome)
-            finally:
-                self._flights.discard(flight)
+            settled = await self._settle(attempt, holding, outcome)
         return settled
 
-    async def _dispatch(
-        self, flight: Flight[Settled], attempt: Attempt, dispatch: Dispatch, deadline_s: float
-    ) -> Outcome:
+    async def _grow(self, attempt: Attempt, holding: Holding) -> bool:
+        before = holding.hold
+        goes_on = await holding.grow(attempt, self._clock())
+        if holding.hold is not before:
+            # If the process dies now, what was held last is what the call is charged.
+            self._ledger.open(OpenEntry(row=open_row(attempt, holding.hold, holding.estimate)))
+        return goes_on
+
+    async def _dispatch(self, flight: Flight[Settled], trip: Trip, attempt: Attempt) -> Outcome:
         """Make the attempt, within its deadline, unless it is cancelled."""
         try:
-            async with asyncio.timeout(deadline_s) as deadline:
-                return await dispatch.run(attempt)
+            async with asyncio.timeout(trip.deadline_s) as deadline:
+                return await trip.dispatch.run(attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            return _timed_out(deadline_s)
+            return _timed_out(trip.deadline_s)
         except asyncio.CancelledError as stray:
             if flight.cancelled is None and not _cancelling():
                 raise RuntimeError("the executor raised a cancellation that nobody asked for") from stray
             return _CANCELLED if flight.cancelled == "caller" else _STOPPED
 
-    async def _settle(self, attempt: Attempt, hold: Hold, estimate: Estimate, outcome: Outcome) -> Settled:
-        charged = charge(attempt, estimate, outcome)
-        row = settled_row(attempt, outcome, charged, self._clock())
+    async def _settle(self, attempt: Attempt, holding: Holding, outcome: Outcome) -> Settled:
+        charged = charge(attempt, holding.estimate, outcome)
+        hold = holding.hold
+        row = settled_row(attempt, hold, outcome, charged, self._clock())
         try:
             self._ledger.record(row)
         finally:
             await self._counters.settle(hold, charged.cost_nano, charged.usage.total)
+        if charged.basis == "measured" and isinstance(attempt.call, ModelCall) and charged.usage.output_tokens:
+            self._expected.observe(attempt.key.principal.key, attempt.target.name, charged.usage.output_tokens)
         return Settled(outcome, row)
 
-    def _refuse(self, key: VirtualKey | None, call: Call, refusal: Refusal) -> Refusal:
-        self._ledger.record(refused_row(key, call, refusal, self._clock()))
+    def _refuse(self, key: VirtualKey | None, call: Call, refusal: Refusal, *, metered: bool = False) -> Refusal:
+        self._ledger.record(refused_row(key, call, refusal, self._clock(), metered=metered))
         return refusal
 
 
@@ -212,11 +301,6 @@ _DEFECT = Outcome(
 
 def _timed_out(seconds: float) -> Outcome:
     return Outcome(kind="failed", code="deadline_exceeded", message=f"No complete answer within {seconds:g} seconds.")
-
-
-def _any_strict(tiers: Sequence[Tier]) -> bool:
-    """Whether a tier holds the most that a call may use; then all of them do, as there is one hold."""
-    return any(tier.enforcement == "strict" for tier in tiers)
 
 
 def _cancelling() -> bool:

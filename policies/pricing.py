@@ -74,10 +74,11 @@ class Price:
         to a cache, say)."""
         if not strict:
             return self.cost(Usage(input_tokens=estimate.input_tokens, output_tokens=estimate.expected_output_tokens))
-        rates = self._rates(estimate.input_tokens)
-        dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h, rates.input_audio or 0)
-        dearest_output = max(rates.output, rates.output_audio or 0)
-        total = estimate.input_tokens * dearest_input + estimate.max_output_tokens * dearest_output
+        most_input = estimate.input_tokens if estimate.max_input_tokens is None else estimate.max_input_tokens
+        reached = [rates for above, rates in self.steps if above <= most_input]
+        dearest_input = max(max(r.input, r.cache_write, r.cache_write_1h, r.input_audio or 0) for r in reached)
+        dearest_output = max(max(r.output, r.output_audio or 0) for r in reached)
+        total = most_input * dearest_input + (estimate.max_output_tokens or 0) * dearest_output
         return self.per_call_nano - (-total // MILLION)
 
     def _rates(self, prompt_tokens: int) -> Rates:

@@ -90,14 +90,18 @@ def price_unknown(model: str, message: str) -> Refusal:
     return Refusal(kind="permission", code="price_unknown", message=message, details={"model": model})
 
 
-def budget_exceeded(tier: TierId, budget: Budget, taken_nano: int, needed_nano: int, reset_at_ns: int) -> Refusal:
+def budget_exceeded(
+    tier: TierId, budget: Budget, taken_nano: int, needed_nano: int, reset_at_ns: int | None
+) -> Refusal:
+    """``reset_at_ns`` is ``None`` for a run, whose budget never resets."""
+    resets = "A run's budget never resets." if reset_at_ns is None else f"It resets at {instant(reset_at_ns)}."
     return Refusal(
         kind="budget",
         code="budget_exceeded",
         message=(
             f"The budget of {tier} is used up: {dollars(taken_nano)} of {dollars(budget.limit_nano)} per "
             f"{budget.window} spent or held, this call may cost {dollars(needed_nano)}. "
-            f"It resets at {instant(reset_at_ns)}."
+            f"{resets}"
         ),
         reset_at_ns=reset_at_ns,
         details={
@@ -106,7 +110,7 @@ def budget_exceeded(tier: TierId, budget: Budget, taken_nano: int, needed_nano: 
             "used_nano": taken_nano,
             "needed_nano": needed_nano,
             "window": str(budget.window),
-            "reset_at": instant(reset_at_ns),
+            "reset_at": None if reset_at_ns is None else instant(reset_at_ns),
         },
     )
 
@@ -130,6 +134,67 @@ def rate_limited(tier: TierId, rate: Rate, used: int, room_at_ns: int, now_ns: i
             "window": str(rate.window),
             "reset_at": instant(room_at_ns),
         },
+    )
+
+
+def run_limited(tier: TierId, unit: str, limit: int, used: int) -> Refusal:
+    """A run has made its calls: no waiting helps."""
+    return Refusal(
+        kind="rate",
+        code="run_limited",
+        message=f"{tier} has made {used} of its {limit} {unit.replace('_', ' ')}. End it here, or begin another run.",
+        details={"tier": str(tier), "unit": unit, "limit": limit, "used": used, "window": "run"},
+    )
+
+
+def run_over(tier: TierId, lifetime_ns: int, began_ns: int) -> Refusal:
+    """A run has lasted as long as it may."""
+    return Refusal(
+        kind="rate",
+        code="run_limited",
+        message=(
+            f"{tier} began at {instant(began_ns)} and may last {lifetime_ns // NANO} seconds, which are over. "
+            "End it here, or begin another run."
+        ),
+        details={"tier": str(tier), "unit": "seconds", "limit": lifetime_ns // NANO, "began_at": instant(began_ns)},
+    )
+
+
+def invalid_run_limits(reason: str) -> Refusal:
+    """A header that cannot be read, or that belongs to no run."""
+    return Refusal(kind="request", code="invalid_run_limits", message=f"The header x-tollkeeper-run-limits {reason}.")
+
+
+def run_limit_widened(name: str, configured: str, asked: str) -> Refusal:
+    return Refusal(
+        kind="request",
+        code="run_limit_widened",
+        message=(
+            f"The header x-tollkeeper-run-limits asks for {name}={asked}, more than the {configured} that this key's "
+            "runs may use. A header can only narrow a limit."
+        ),
+        details={"limit": name, "configured": configured, "asked": asked},
+    )
+
+
+def max_tokens_required(model: str) -> Refusal:
+    """``enforcement: strict`` holds the most that a call may use, so the call must say how much that is."""
+    return Refusal(
+        kind="request",
+        code="max_tokens_required",
+        message=(
+            f"A budget of this key is strict: say how long the answer of {model!r} may be (max_tokens, "
+            "max_completion_tokens or max_output_tokens), so that it can be held."
+        ),
+        details={"model": model},
+    )
+
+
+def counters_unavailable() -> Refusal:
+    return Refusal(
+        kind="unavailable",
+        code="counters_unavailable",
+        message="The counter store cannot be reached, and the gate is configured to refuse calls without it.",
     )
 
 

@@ -53,6 +53,7 @@ def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
         outcome="interrupted",
         code="interrupted",
         cost_nano=hold.cost_nano,
+        held_nano=hold.cost_nano,
         basis="estimated" if hold.cost_nano else "none",
         input_tokens=estimate.input_tokens,
         output_tokens=hold.tokens - estimate.input_tokens,
@@ -62,7 +63,7 @@ def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
     )
 
 
-def settled_row(attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int) -> LedgerRow:
+def settled_row(attempt: Attempt, hold: Hold, outcome: Outcome, charged: Charge, now_ns: int) -> LedgerRow:
     """The final row of an attempt."""
     started = attempt.call.context.started_ns
     usage = charged.usage
@@ -88,6 +89,7 @@ def settled_row(attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cost_nano=charged.cost_nano,
+        held_nano=hold.cost_nano,
         basis=charged.basis,
         price_source=price.source,
         warning=price.warning if charged.cost_nano else None,
@@ -96,12 +98,14 @@ def settled_row(attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int
     )
 
 
-def refused_row(key: VirtualKey | None, call: Call, refusal: Refusal, now_ns: int) -> LedgerRow:
-    """The row of a call that never left."""
+def refused_row(
+    key: VirtualKey | None, call: Call, refusal: Refusal, now_ns: int, *, metered: bool = False
+) -> LedgerRow:
+    """The row of a call that never left. One that was metered counts as a request of its tiers."""
     return LedgerRow(
         **_identity(key, call),
         duration_us=max(0, now_ns - call.context.started_ns) // 1000,
         outcome="refused",
         code=refusal.code,
-        tiers=key.tier_names if key is not None else (),
+        tiers=key.tier_names if key is not None and metered else (),
     )

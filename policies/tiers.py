@@ -10,24 +10,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 TierKind = Literal["customer", "team", "key", "provider", "key_provider", "run"]
-RateUnit = Literal["requests", "tokens"]
+RateUnit = Literal["requests", "tokens", "tool_calls", "model_calls", "free_calls"]
+"""``tool_calls`` and ``model_calls`` are the requests of one kind; ``free_calls`` are those that cost nothing
+(token counting, completion) and have a limit of their own."""
 Enforcement = Literal["expected", "strict"]
-WindowUnit = Literal["m", "h", "d", "w", "M", "Y"]
+WindowUnit = Literal["m", "h", "d", "w", "M", "Y", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A reset window: ``count`` units. ``m`` and ``h`` roll; ``d w M Y`` follow the UTC calendar."""
+    """A reset window: ``count`` units. ``m`` and ``h`` roll; ``d w M Y`` follow the UTC calendar; ``run`` is
+    the life of a run and never resets."""
 
     count: int
     unit: WindowUnit
 
     def __str__(self) -> str:
-        return f"{self.count}{self.unit}"
+        return "run" if self.unit == "run" else f"{self.count}{self.unit}"
 
     @property
     def rolling(self) -> bool:
         return self.unit in ("m", "h")
+
+
+RUN = Window(1, "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +74,5 @@ class Tier:
     parallel: int | None = None
     """Calls in flight at once."""
     enforcement: Enforcement = "expected"
+    lifetime_ns: int | None = None
+    """How long a run may last from its first call."""

@@ -57,6 +57,8 @@ class CallContext(msgspec.Struct, frozen=True, kw_only=True):
     """The client's dialect: ``openai_chat``, ``anthropic``, ``mcp_modern``, …"""
     run: str | None = None
     """The agent session's id as the caller named it. A run is (key, value): never shared by keys."""
+    run_limits: str | None = None
+    """The caller's own narrowing of the run's limits, as it wrote them (``policies.run_limits``)."""
     parent: str | None = None
     """``call_id`` of the call that asked for this one (a model call for its tool calls)."""
     origin: Origin = "client"
@@ -119,11 +121,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What an attempt is expected to use at most (``strict``) or typically (``expected``)."""
+    """What an attempt is expected to use typically (``expected``) or at most (``strict``)."""
 
     input_tokens: int = 0
     expected_output_tokens: int = 0
-    max_output_tokens: int = 0
+    max_output_tokens: int | None = 0
+    """What the request allows; ``None``: it does not say."""
+    max_input_tokens: int | None = None
+    """More than these the input cannot be; ``None``: as ``input_tokens``."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,3 +164,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the upstream reported; ``None`` when it reported nothing."""
     upstream_request_id: str | None = None
     stop_reason: str | None = None
+    retryable: bool = False
+    """Another target may be tried: the failure is this target's own, and nothing was emitted."""

@@ -5,6 +5,8 @@ since 1970-01-01, the weeks since Monday 1970-01-05, the months since January 19
 1970). ``1m 1h`` roll: usage is kept in 60 slices and a slice is forgotten when all of it is older
 than the window, so that a rolling limit is exact or stricter by at most one slice, never looser.
 
+A window of a run never resets.
+
 Times are integer nanoseconds since the epoch. A clock that jumps back never reopens a window.
 """
 
@@ -139,9 +141,32 @@ class RollingCounter:
         self._newest = current
 
 
-Counter = CalendarCounter | RollingCounter
+class LifetimeCounter:
+    """Usage since the beginning of a run."""
+
+    __slots__ = ("_used",)
+
+    def __init__(self) -> None:
+        self._used = 0
+
+    def used(self, now_ns: int) -> int:
+        return self._used
+
+    def add(self, amount: int, at_ns: int) -> None:
+        self._used += amount
+
+    def reset_at(self, now_ns: int) -> None:
+        """Never."""
+
+    def room_at(self, now_ns: int, needed: int, limit: int) -> None:
+        """Never."""
+
+
+Counter = CalendarCounter | RollingCounter | LifetimeCounter
 
 
 def counter(window: Window, now_ns: int) -> Counter:
     """An empty counter for ``window``."""
+    if window.unit == "run":
+        return LifetimeCounter()
     return RollingCounter(window, now_ns) if window.rolling else CalendarCounter(window, now_ns)

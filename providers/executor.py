@@ -32,6 +32,8 @@ from providers.registry import Provider
 from providers.routing import Router
 
 MAX_ERROR_BYTES = 1024 * 1024
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""Statuses by which a provider says that it, not the request, is the trouble; another one may serve it."""
 
 _STATUS = {"upstream_timeout": 504}
 _CREDENTIALS = "The provider {name!r} rejected the gate's own credential (status {status}); the operator must mend it."
@@ -56,9 +58,9 @@ class StreamHead(msgspec.Struct, frozen=True):
 class ModelBounds:
     """How much an answer may be, and how much of it is expected."""
 
-    max_reply_bytes: int = 64 * 1024 * 1024
-    expected_output_tokens: int = 4_096
-    """Held for an answer before it is known: Claude Code asks for 128,000 and uses a fraction."""
+    max_reply_bytes: int
+    expected_output_tokens: Callable[[str], int]
+    """By model. Held for an answer before it is known: Claude Code asks for 128,000 and uses a fraction."""
 
 
 class ModelExecutor:
@@ -113,9 +115,9 @@ class ModelDispatch:
 
     def estimate(self, target: Target) -> Estimate:
         asked = self._request.max_output_tokens
-        expected = self._executor.bounds.expected_output_tokens
-        top = expected if asked is None else asked
-        return Estimate(self._request.input_tokens, min(top, expected), top)
+        expected = self._executor.bounds.expected_output_tokens(target.name)
+        typical = expected if asked is None else min(asked, expected)
+        return Estimate(self._request.input_tokens, typical, asked, self._request.max_input_tokens)
 
     async def run(self, attempt: Attempt) -> Outcome:
         provider = self._router.provider(attempt.target.owner)
@@ -132,7 +134,7 @@ class ModelDispatch:
         except TransportFailure as failure:
             if not failure.sent:
                 attempt.progress = "unsent"
-            return self._failed(provider, failure)
+            return self._failed(provider, failure, retryable=not failure.sent or failure.code == "upstream_reset")
         try:
             return await self._receive(attempt, provider, response)
         except TransportFailure as failure:
@@ -174,6 +176,8 @@ class ModelDispatch:
         try:
             async for chunk in response.chunks():
                 _forward(attempt, reader, reader.feed(chunk))
+                if attempt.output_bytes > attempt.covered_bytes and not await attempt.cover():
+                    return self._exhausted(attempt, reader)
                 await attempt.room()
         except TransportFailure as broken:
             failure = broken
@@ -198,6 +202,13 @@ class ModelDispatch:
             upstream_request_id=_request_id(response),
         )
 
+    def _exhausted(self, attempt: Attempt, reader: StreamReader) -> Outcome:
+        """A budget ended in the middle of an answer, and the operator wants the answer cut there."""
+        attempt.answered_ns = time.time_ns()
+        message = "A budget of this key is used up: the answer was cut off here."
+        attempt.emit(self._dialect.error_event("budget_exhausted", message))
+        return Outcome(kind="failed", code="budget_exhausted", message=message, usage=reader.usage)
+
     async def _upstream_error(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
         status = response.status
         body = await response.read(MAX_ERROR_BYTES)
@@ -205,7 +216,7 @@ class ModelDispatch:
         request_id = _request_id(response)
         if status in (401, 403) and provider.auth == "key":
             message = _CREDENTIALS.format(name=provider.name, status=status)
-            return self._failure("upstream_credentials", message, status=status, request_id=request_id)
+            return self._failure("upstream_credentials", message, status=status, request_id=request_id, retryable=True)
         if status == 404:
             message = f"{provider.name} does not know {attempt.target.name!r}: {_message_of(body)}"
             return self._failure("upstream_not_found", message, status=status, request_id=request_id)
@@ -216,6 +227,7 @@ class ModelDispatch:
             reply=HttpReply(status, to_client(response.headers), body),
             status=status,
             upstream_request_id=request_id,
+            retryable=status in RETRYABLE,
         )
 
     def _credentials(self, provider: Provider) -> Sequence[tuple[str, str]] | Outcome:
@@ -232,8 +244,8 @@ class ModelDispatch:
             )
         return own
 
-    def _failed(self, provider: Provider, failure: TransportFailure) -> Outcome:
-        return self._failure(failure.code, f"{provider.name}: {failure}")
+    def _failed(self, provider: Provider, failure: TransportFailure, *, retryable: bool = False) -> Outcome:
+        return self._failure(failure.code, f"{provider.name}: {failure}", retryable=retryable)
 
     def _broken(self, attempt: Attempt, provider: Provider, failure: TransportFailure) -> Outcome:
         """The answer broke off while it was being read whole."""
@@ -241,7 +253,14 @@ class ModelDispatch:
         return self._failed(provider, failure)
 
     def _failure(
-        self, code: str, message: str, *, status: int = 0, reply_status: int = 0, request_id: str | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 0,
+        reply_status: int = 0,
+        request_id: str | None = None,
+        retryable: bool = False,
     ) -> Outcome:
         """A failure of the upstream, rendered in the client's dialect."""
         _, headers, body = self._dialect.refusal_body(Refusal(kind="unavailable", code=code, message=message))
@@ -252,6 +271,7 @@ class ModelDispatch:
             reply=HttpReply(reply_status or _STATUS.get(code, 502), headers, body),
             status=status,
             upstream_request_id=request_id,
+            retryable=retryable,
         )
 
 

@@ -36,10 +36,19 @@ class PriceUnknown(Exception):
     """No price is known and the policy is to deny; the message names provider and model."""
 
 
+_NO_OVERRIDES: Mapping[tuple[str, str], Price] = {}
+
+
 class PriceCatalogue:
     """Resolves (provider, model) to a ``Price``."""
 
-    def __init__(self, unknown: UnknownPrice, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        unknown: UnknownPrice,
+        clock: Callable[[], int],
+        overrides: Mapping[tuple[str, str], Price] = _NO_OVERRIDES,
+    ) -> None:
+        self._overrides = overrides
         self._unknown: UnknownPrice = unknown
         self._clock = clock
         self._kept: dict[tuple[str, str], Price] = {}
@@ -62,6 +71,9 @@ class PriceCatalogue:
         override = _override(provider.prices, model)
         if override is not None:
             return override
+        set_here = self._overrides.get((provider.name, model))
+        if set_here is not None:
+            return set_here
         moment = datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
         listed = _find(provider, model)
         if listed is not None:

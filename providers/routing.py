@@ -17,6 +17,7 @@ from policies.admission import Subject
 from policies.dispatch import Target
 from policies.grants import Grant
 from policies.identity import VirtualKey
+from policies.pricing import Price
 from policies.refusals import model_not_allowed, no_provider, price_unknown
 from policies.types import Refusal
 from providers.price_catalogue import PriceCatalogue, PriceUnknown, known_models
@@ -62,6 +63,10 @@ class Router:
 
     def provider(self, name: str) -> Provider:
         return self._providers[name]
+
+    def price(self, provider: Provider, model: str) -> Price:
+        """What a call of ``model`` at ``provider`` is charged by. Raises ``PriceUnknown``."""
+        return self._catalogue.price(provider, model)
 
     @property
     def providers(self) -> Iterable[Provider]:

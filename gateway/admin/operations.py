@@ -13,9 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from gateway.admin.errors import AdminError
 from gateway.admin.security import AdminCheck
 from gateway.surfaces.credentials import identify
+from gateway.surfaces.runs import LIMITS_HEADER, run_of
 from policies.counters import Counters, LimitState
 from policies.identity import Directory
 from policies.refusals import instant
+from policies.run_limits import RunTiers
 from policies.types import Refusal
 
 
@@ -39,6 +41,7 @@ class Operations:
     reports: Reports
     directory: Directory
     counters: Counters
+    runs: RunTiers
     registry: CollectorRegistry
     clock: Callable[[], int]
 
@@ -65,12 +68,18 @@ def open_router(parts: Operations) -> APIRouter:
             raise AdminError(401, key.code, key.message)
         now = parts.clock()
         principal = key.principal
+        run = run_of(request.headers)
+        limited = parts.runs.tier(principal.key, run, key.run_limits, request.headers.get(LIMITS_HEADER))
+        if isinstance(limited, Refusal):
+            raise AdminError(403, limited.code, limited.message)
+        tiers = (*key.tiers, *key.provider_tiers.values(), *([limited] if limited is not None else []))
         return {
             "key": principal.key,
             "team": principal.team,
             "customer": principal.customer,
             "expires_at": instant(key.expires_ns) if key.expires_ns else None,
-            "limits": [render_limit(state) for state in parts.counters.state(key.tiers, now)],
+            "run": run,
+            "limits": [render_limit(state) for state in await parts.counters.state(tiers, now)],
         }
 
     return routes

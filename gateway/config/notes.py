@@ -39,18 +39,12 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
     Inactive(("mcp_servers", "*", "transport"), ("sse",)),
-    Inactive(("teams", "*", "run_limits")),
-    Inactive(("virtual_keys", "*", "run_limits")),
     Inactive(("server", "trusted_proxies")),
     Inactive(("mcp", "sampling")),
-    Inactive(("budgets", "on_exhausted"), ("cut",)),
-    Inactive(("budgets", "on_store_outage")),
     Inactive(("fallbacks",)),
     Inactive(("cache",)),
     Inactive(("semantic_cache",)),
     Inactive(("tool_cache",)),
-    Inactive(("stores", "ledger"), ("postgresql",)),
-    Inactive(("stores", "counters"), ("redis",)),
 )
 """The one list of what this version loads without acting on it. Delete an entry when its field works."""
 

@@ -43,6 +43,15 @@ class ModelPrice(Section):
     cache_write_per_million: Dollars | None = Field(
         default=None, description="Dollars per million input tokens written to the vendor's cache. Absent: as input."
     )
+    cache_write_1h_per_million: Dollars | None = Field(
+        default=None, description="Dollars per million input tokens written for an hour. Absent: as the other writes."
+    )
+    input_audio_per_million: Dollars | None = Field(
+        default=None, description="Dollars per million audio tokens of the input. Absent: as input."
+    )
+    output_audio_per_million: Dollars | None = Field(
+        default=None, description="Dollars per million audio tokens of the output. Absent: as output."
+    )
 
 
 def _price_form(value: object) -> str:

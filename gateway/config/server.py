@@ -6,10 +6,10 @@ import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from gateway.config.limits import Enforcement
-from gateway.config.values import Seconds, Section, Url
+from gateway.config.values import Pattern, Seconds, Section, Url
 
 MEBIBYTE = 1024 * 1024
 
@@ -109,9 +109,22 @@ class Limits(Section):
     max_client_sessions: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Sessions of MCP clients of the initialize era."
     )
+    free_calls_per_minute: int = Field(
+        default=600,
+        ge=1,
+        le=10**9,
+        description="Calls of one key per minute that cost nothing: token counting and completion.",
+    )
     client_session_idle_seconds: Seconds = Field(
         default=3600.0, description="Seconds without a request after which such a client session ends."
     )
+
+
+OutputTokens = Annotated[int, Field(ge=1, le=1_000_000)]
+ExpectedOutput = Annotated[
+    Annotated[OutputTokens, Tag("all")] | Annotated[dict[Pattern, OutputTokens], Tag("models")],
+    Discriminator(lambda value: "models" if isinstance(value, dict) else "all"),
+]
 
 
 class Budgets(Section):
@@ -122,8 +135,10 @@ class Budgets(Section):
         description="`expected` holds the input and a typical length of the answer; the overshoot is bounded and on "
         "the row. `strict` holds the request's `max_tokens` and never overruns.",
     )
-    expected_output_tokens: int = Field(
-        default=4096, ge=1, le=1_000_000, description="Output tokens held for an answer with `enforcement: expected`."
+    expected_output_tokens: ExpectedOutput = Field(
+        default=4096,
+        description="Output tokens held for an answer with `enforcement: expected`, until a key's own answers have "
+        'taught better: one number, or one by model pattern, `{gpt-4o: 1000, "*": 4096}`.',
     )
     on_exhausted: Literal["finish", "cut"] = Field(
         default="finish", description="What happens to a running stream whose budget ends: it finishes, or is cut."
@@ -132,6 +147,12 @@ class Budgets(Section):
         default="estimate",
         description="A model without a known price: refused; charged as the provider's dearest, with a warning on the "
         "row; or free.",
+    )
+    outage_allowance: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of every limit that one process may use while the counter store is gone (no unit).",
     )
     on_store_outage: Literal["deny", "allowance"] = Field(
         default="allowance",
@@ -160,3 +181,9 @@ class Ledger(Section):
     """What is kept of the ledger. Bodies are never stored."""
 
     retention_days: int = Field(default=30, ge=1, le=36_500, description="Days that a row is kept.")
+    max_rows: int = Field(
+        default=5_000_000,
+        ge=1_000,
+        le=10**10,
+        description="Rows that are kept; beyond it the oldest go (about 2 GB at the default). Daily sums stay.",
+    )

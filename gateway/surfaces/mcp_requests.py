@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.surfaces.mcp_answers import Answer, error_status
-from gateway.surfaces.runs import MAX_RUN_LENGTH, trace_id
+from gateway.surfaces.runs import LIMITS_HEADER, MAX_RUN_LENGTH, trace_id
 from mcp_hub.catalog import ItemKind
 from mcp_hub.dispatch import MemberCall
 from mcp_hub.hub import Hub
@@ -138,6 +138,7 @@ class McpRequests:
             started_ns=started_ns,
             surface=f"mcp_{asker.era}",
             run=run[:MAX_RUN_LENGTH] if run else None,
+            run_limits=headers.get(LIMITS_HEADER),
             parent=asked.call_id if asked is not None else None,
             tool_use_id=tool_use_id[:MAX_RUN_LENGTH] if tool_use_id else None,
             trace_id=trace_id(traceparent),

@@ -26,7 +26,7 @@ from gateway.surfaces.http import (
     send_chunk,
     start_stream,
 )
-from gateway.surfaces.runs import agent_of, run_of, trace_of
+from gateway.surfaces.runs import LIMITS_HEADER, agent_of, run_of, trace_of
 from policies.flight import Flight, Listener
 from policies.identity import Directory, VirtualKey
 from policies.ids import new_call_id
@@ -137,6 +137,7 @@ class ModelSurface:
             started_ns=started_ns,
             surface=self._dialect.surface,
             run=run_of(headers),
+            run_limits=headers.get(LIMITS_HEADER),
             trace_id=trace_of(headers),
             agent_id=agent_of(headers),
         )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 RUN_HEADERS = ("x-tollkeeper-run", "x-claude-code-session-id", "session-id", "x-session-id")
 MAX_RUN_LENGTH = 200
+LIMITS_HEADER = "x-tollkeeper-run-limits"
+"""A caller's own narrowing of its run's limits (``policies.run_limits``)."""
 
 
 def run_of(headers: Mapping[str, str]) -> str | None:

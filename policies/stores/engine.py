@@ -14,8 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-CURRENT = "0001"
+CURRENT = "0002"
 """The newest revision under ``migrations/versions``."""
+
+
+CONNECT_S = 5
+"""Seconds to wait for a database server."""
 
 
 class MigrationFailed(Exception):
@@ -35,7 +39,10 @@ def open_engine(url: str) -> Engine:
 
 def connect(url: str) -> Engine:
     """An engine, whatever its schema."""
-    engine = sa.create_engine(url)
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    waits = {"connect_timeout": CONNECT_S} if url.startswith("postgresql") else {}
+    engine = sa.create_engine(url, connect_args=waits, pool_pre_ping=bool(waits))
     if engine.dialect.name == "sqlite":
         _tune_sqlite(engine)
     return engine

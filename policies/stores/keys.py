@@ -25,6 +25,13 @@ class RelationalKeys:
         with self._engine.connect() as connection:
             return [_key(row) for row in connection.execute(query)]
 
+    def fingerprint(self) -> object:
+        """Changes whenever a key does: how replicas notice each other's changes."""
+        columns = (virtual_keys.c.created_ns, virtual_keys.c.revoked_ns, virtual_keys.c.expires_ns)
+        sums = (sa.func.sum(sa.cast(column, sa.Numeric(30, 0))) for column in columns)
+        with self._engine.connect() as connection:
+            return tuple(connection.execute(sa.select(sa.func.count(), *sums)).one())
+
     def add(self, key: StoredKey) -> None:
         with self._engine.begin() as connection:
             taken = sa.select(virtual_keys.c.name).where(virtual_keys.c.name == key.name, _live)

@@ -18,8 +18,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from policies.ledger import LedgerRow
-from policies.ledger_queries import GroupBy, InvalidCursor, LedgerFilter, Page, StoreUnavailable, Total, UsageSum
+from policies.ledger import LedgerRow, requests_of
+from policies.ledger_queries import (
+    GroupBy,
+    InvalidCursor,
+    LedgerFilter,
+    Page,
+    RunUse,
+    StoreUnavailable,
+    Total,
+    UsageSum,
+)
 from policies.stores.tables import ledger, usage_daily
 from policies.windows import SECOND_NS
 
@@ -83,7 +92,7 @@ class RelationalLedger:
         )
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
-        return [Total(row[0], *(int(value or 0) for value in row[1:])) for row in found if row[1]]
+        return [Total(_label(group, row[0]), *(int(value or 0) for value in row[1:])) for row in found if row[1]]
 
     def run_rows(self, run: str, limit: int) -> list[LedgerRow]:
         query = sa.select(ledger).where(ledger.c.run == run).order_by(*_ORDER).limit(limit)
@@ -99,6 +108,44 @@ class RelationalLedger:
         query = sa.select(usage_daily).where(usage_daily.c.day >= day)
         with self._engine.connect() as connection:
             return [UsageSum(*row) for row in connection.execute(query)]
+
+    def run_use(self, since_ns: int) -> list[RunUse]:
+        named = (ledger.c.key.is_not(None), ledger.c.run.is_not(None), ledger.c.attempt == 1)
+        active = sa.select(ledger.c.run).where(ledger.c.started_ns >= since_ns, *named).distinct()
+        charged = ledger.c.tiers != "[]"
+
+        def calls(kind: str) -> sa.ColumnElement[int]:
+            first = sa.and_(ledger.c.kind == kind, ledger.c.attempt == 1, charged)
+            return sa.func.sum(sa.case((first, 1), else_=0))
+
+        query = (
+            sa.select(
+                ledger.c.key,
+                ledger.c.run,
+                sa.func.min(ledger.c.started_ns),
+                sa.func.sum(ledger.c.cost_nano),
+                calls("tool"),
+                calls("model"),
+            )
+            .where(ledger.c.run.in_(active), ledger.c.key.is_not(None))
+            .group_by(ledger.c.key, ledger.c.run)
+        )
+        with self._engine.connect() as connection:
+            return [RunUse(row[0], row[1], *map(int, row[2:])) for row in connection.execute(query)]
+
+    def delete_beyond(self, rows: int, limit: int) -> int:
+        with self._engine.begin() as connection:
+            excess = (connection.execute(sa.select(sa.func.count()).select_from(ledger)).scalar() or 0) - rows
+            if excess <= 0:
+                return 0
+            oldest = sa.select(*_ORDER).order_by(*_ORDER).limit(min(excess, limit)).subquery()
+            last = connection.execute(sa.select(sa.func.max(oldest.c.started_ns))).scalar()
+            return connection.execute(
+                sa.delete(ledger).where(
+                    sa.tuple_(ledger.c.call_id, ledger.c.attempt).in_(sa.select(oldest.c.call_id, oldest.c.attempt)),
+                    ledger.c.started_ns <= last,
+                )
+            ).rowcount
 
     def delete_before(self, started_ns: int, limit: int) -> int:
         old = sa.select(ledger.c.call_id).where(ledger.c.started_ns < started_ns).limit(limit)
@@ -125,14 +172,12 @@ class RelationalLedger:
     def _add_usage(self, connection: Connection, rows: Iterable[LedgerRow]) -> None:
         sums: dict[tuple[str, str], list[int]] = {}
         for row in rows:
-            if row.outcome == "refused":
-                continue
             day = day_of(row.started_ns)
             for tier in row.tiers:
                 entry = sums.setdefault((tier, day), [0, 0, 0])
                 entry[0] += row.cost_nano
                 entry[1] += tokens_of(row)
-                entry[2] += 1
+                entry[2] += requests_of(row, tier)
         if not sums:
             return
         insert = self._insert(usage_daily)
@@ -143,7 +188,10 @@ class RelationalLedger:
             set_={name: usage_daily.c[name] + added[name] for name in names},
         )
         values = [
-            {"tier": tier, "day": day, **dict(zip(names, entry, strict=True))} for (tier, day), entry in sums.items()
+            {"tier": tier, "day": day, **dict(zip(names, entry, strict=True))}
+            for (tier, day), entry in sorted(
+                sums.items()
+            )  # one order for all: two processes cannot wait for each other
         ]
         connection.execute(upsert, values)
 
@@ -187,6 +235,11 @@ def _conditions(wanted: LedgerFilter) -> list[sa.ColumnElement[bool]]:
     return found
 
 
+def _label(group: GroupBy, value: Any) -> str | None:
+    """A group's name: a day as its date."""
+    return day_of(value * 86_400 * SECOND_NS) if group == "day" else value
+
+
 def _group_column(group: GroupBy) -> sa.ColumnElement[Any]:
     if group == "none":
         return sa.literal(None, sa.String)
@@ -195,8 +248,8 @@ def _group_column(group: GroupBy) -> sa.ColumnElement[Any]:
     if group == "tool":
         return sa.case((ledger.c.kind == "tool", ledger.c.target), else_=None)
     if group == "day":
-        # Whole days since the epoch; the caller turns them into dates.
-        return sa.cast(ledger.c.started_ns / (86_400 * SECOND_NS), sa.Integer)
+        # Whole days since the epoch.
+        return sa.cast(ledger.c.started_ns // (86_400 * SECOND_NS), sa.Integer)
     return ledger.c[group]
 
 

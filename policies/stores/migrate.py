@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
@@ -18,6 +19,9 @@ def main() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Several replicas may start at once: one migrates, the others wait and find it done.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7465697)"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -44,6 +44,7 @@ ledger = sa.Table(
     sa.Column("output_tokens", _BIG, nullable=False),
     sa.Column("reasoning_tokens", _BIG, nullable=False),
     sa.Column("cost_nano", _BIG, nullable=False),
+    sa.Column("held_nano", _BIG, nullable=False, server_default="0"),
     sa.Column("saved_nano", _BIG, nullable=False),
     sa.Column("basis", sa.String(20), nullable=False),
     sa.Column("price_source", sa.Text),
@@ -68,6 +69,16 @@ usage_daily = sa.Table(
     sa.Column("requests", _BIG, nullable=False),
 )
 """What every tier used per UTC day: written in the transaction of its rows, kept when they expire."""
+
+prices = sa.Table(
+    "prices",
+    metadata,
+    sa.Column("provider", sa.String(100), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("rates", sa.Text, nullable=False),
+    sa.Column("changed_ns", _BIG, nullable=False),
+)
+"""Prices set by the operator at run time; ``rates`` is a JSON object of dollars per million tokens."""
 
 virtual_keys = sa.Table(
     "virtual_keys",

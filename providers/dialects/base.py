@@ -23,6 +23,10 @@ REQUEST_STATUS: Mapping[str, int] = {
     "body_too_large": 413,
     "unsupported_content_type": 415,
     "unsupported_content_encoding": 415,
+    # Not 400: Claude Code retries a 400 five times.
+    "run_limit_widened": 403,
+    "invalid_run_limits": 403,
+    "max_tokens_required": 403,
 }
 LONGEST_RETRY_S = 60
 """Above this a client is told not to retry by itself: the Anthropic SDK sleeps whatever it is told."""
@@ -42,6 +46,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     input_tokens: int
     """Estimated prompt tokens."""
+    max_input_tokens: int | None = None
+    """More than these the prompt cannot be: a token is a byte at least. ``None``: as ``input_tokens``."""
     max_output_tokens: int | None = 0
     """What the request allows; ``None`` when it does not say, zero where nothing is generated."""
     hide_usage: bool = False
@@ -142,12 +148,13 @@ _decode_int = msgspec.json.Decoder(int).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def estimate_tokens(body: bytes, media_marks: tuple[bytes, ...]) -> int:
-    """Estimated prompt tokens: four bytes each, media as a fixed number and never by their bytes."""
-    if not any(mark in body for mark in media_marks):
-        return len(body) // BYTES_PER_TOKEN + 1
-    text, media = _weigh(_decode_any(body), 0)
-    return text // BYTES_PER_TOKEN + media * MEDIA_TOKENS + 1
+def estimate_tokens(body: bytes, media_marks: tuple[bytes, ...]) -> tuple[int, int]:
+    """Prompt tokens, estimated and at most: four bytes a token and one byte a token; media as a fixed number
+    and never by their bytes."""
+    text, media = len(body), 0
+    if any(mark in body for mark in media_marks):
+        text, media = _weigh(_decode_any(body), 0)
+    return text // BYTES_PER_TOKEN + media * MEDIA_TOKENS + 1, text + media * MEDIA_TOKENS + 1
 
 
 def _weigh(value: Any, depth: int) -> tuple[int, int]:
@@ -173,7 +180,7 @@ def refusal_status(refusal: Refusal) -> tuple[int, Headers]:
     headers: Headers = [("content-type", "application/json")]
     if refusal.kind == "request":
         return REQUEST_STATUS.get(refusal.code, 400), headers
-    if refusal.kind == "budget":
+    if refusal.kind == "budget" or (refusal.kind == "rate" and refusal.retry_after_s is None):
         headers.append(("x-should-retry", "false"))
     elif refusal.kind == "rate" and refusal.retry_after_s is not None:
         wait = math.ceil(refusal.retry_after_s)

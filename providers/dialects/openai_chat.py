@@ -61,6 +61,7 @@ class OpenAIChat:
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
+        estimated, most = estimate_tokens(body, MEDIA_MARKS)
         model = required_model(fields)
         stream = boolean(fields, "stream")
         limit = whole_number(fields, "max_completion_tokens")
@@ -73,7 +74,8 @@ class OpenAIChat:
             model=model,
             body=fields,
             stream=stream,
-            input_tokens=estimate_tokens(body, MEDIA_MARKS),
+            input_tokens=estimated,
+            max_input_tokens=most,
             max_output_tokens=limit,
             hide_usage=stream and not _asks_for_usage(fields),
         )

@@ -31,8 +31,13 @@ class OpenAIEmbeddings:
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
+        estimated, most = estimate_tokens(body, ())
         return ModelRequest(
-            model=required_model(fields), body=fields, stream=False, input_tokens=estimate_tokens(body, ())
+            model=required_model(fields),
+            body=fields,
+            stream=False,
+            input_tokens=estimated,
+            max_input_tokens=most,
         )
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:

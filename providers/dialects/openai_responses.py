@@ -58,11 +58,13 @@ class OpenAIResponses:
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
+        estimated, most = estimate_tokens(body, MEDIA_MARKS)
         return ModelRequest(
             model=required_model(fields),
             body=fields,
             stream=boolean(fields, "stream"),
-            input_tokens=estimate_tokens(body, MEDIA_MARKS),
+            input_tokens=estimated,
+            max_input_tokens=most,
             max_output_tokens=whole_number(fields, "max_output_tokens"),
         )
 

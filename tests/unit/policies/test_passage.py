@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from policies.admission import Grants
-from policies.counters import MemoryCounters
 from policies.dispatch import Attempt, Target
 from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow, OpenEntry
+from policies.memory_counters import MemoryCounters
 from policies.passage import STRANGER_ROWS, Passage, Settled, Terms
 from policies.pricing import Price, Rates, per_call, per_million
 from policies.refusals import model_not_allowed, unknown_key
@@ -85,8 +85,8 @@ class House:
         flight = await self.passage.enter(self.key, self.call(), dispatch, terms or Terms())
         return flight if isinstance(flight, Refusal) else await flight.wait()
 
-    def used(self) -> dict[str, tuple[int, int]]:
-        states = self.counters.state(self.key.tiers, self.now)
+    async def used(self) -> dict[str, tuple[int, int]]:
+        states = await self.counters.state(self.key.tiers, self.now)
         return {f"{state.tier} {state.measure}": (state.used, state.held) for state in states}
 
 
@@ -107,7 +107,7 @@ async def test_a_measured_answer_replaces_the_hold_by_what_it_cost() -> None:
     settled = await house.fly(Scripted(answer(Usage(input_tokens=10, output_tokens=5)), [target()]))
     assert isinstance(settled, Settled)
     assert (settled.row.cost_nano, settled.row.basis) == (10 * 1_000 + 5 * 2_000, "measured")
-    assert house.used() == {"key:k cost": (20_000, 0)}
+    assert await house.used() == {"key:k cost": (20_000, 0)}
     assert [row.outcome for row in house.books.opened] == ["interrupted"]
     assert house.books.opened[0].cost_nano == 1_000 * 1_000 + 1_000 * 2_000  # the hold
     assert [row.outcome for row in house.books.rows] == ["ok"]
@@ -118,13 +118,13 @@ async def test_the_row_is_opened_before_the_attempt_and_closed_after_it() -> Non
 
     async def work(attempt: Attempt) -> Outcome:
         assert (len(house.books.opened), len(house.books.rows)) == (1, 0)
-        assert house.used()["key:k cost"] == (0, 3_000_000)
+        assert (await house.used())["key:k cost"] == (0, 3_000_000)
         return Outcome(kind="failed", code="upstream_unreachable")
 
     settled = await house.fly(Scripted(work, [target()]))
     assert isinstance(settled, Settled)
     assert (settled.row.cost_nano, settled.row.basis) == (0, "none")
-    assert house.used() == {"key:k cost": (0, 0)}
+    assert await house.used() == {"key:k cost": (0, 0)}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_a_cancelled_attempt_is_charged_by_what_is_known(
     row = (await flight.wait()).row
     assert row.outcome == "cancelled"
     assert (row.input_tokens, row.output_tokens, row.cost_nano, row.basis) == expected
-    assert house.used() == {"key:k cost": (expected[2], 0)}
+    assert await house.used() == {"key:k cost": (expected[2], 0)}
 
 
 async def test_a_flight_that_is_cancelled_before_its_first_step_is_settled_too() -> None:
@@ -167,7 +167,7 @@ async def test_a_flight_that_is_cancelled_before_its_first_step_is_settled_too()
     flight.listen().leave()
     await flight.wait()
     assert len(house.books.rows) == 1
-    assert house.used()["key:k cost"][1] == 0
+    assert (await house.used())["key:k cost"][1] == 0
 
 
 async def test_a_defect_in_an_executor_settles_and_records() -> None:
@@ -183,7 +183,7 @@ async def test_a_defect_in_an_executor_settles_and_records() -> None:
     assert settled.outcome.code == "internal_error"
     assert [str(context["exception"]) for context in told] == ["a defect"]
     assert [(row.outcome, row.code) for row in house.books.rows] == [("failed", "internal_error")]
-    assert house.used()["key:k cost"][1] == 0
+    assert (await house.used())["key:k cost"][1] == 0
 
 
 async def test_a_deadline_ends_the_attempt() -> None:
@@ -218,7 +218,7 @@ async def test_an_exhausted_payer_is_final_and_an_exhausted_target_is_skipped() 
     refused = await poor.fly(Scripted(answer(None), [target(), target(name="q")]))
     assert isinstance(refused, Refusal)
     assert (refused.code, refused.details["tier"]) == ("budget_exceeded", "key:k")
-    assert poor.used() == {"key:k cost": (0, 0)}
+    assert (await poor.used()) == {"key:k cost": (0, 0)}
 
 
 async def test_a_strict_tier_holds_all_that_a_call_may_use() -> None:
@@ -242,12 +242,12 @@ async def test_two_hundred_parallel_calls_never_overrun_a_budget_for_fifty() -> 
         return Outcome(kind="ok", usage=Usage(input_tokens=1_000, output_tokens=1_000))
 
     calls = [asyncio.ensure_future(house.fly(Scripted(work, [target()]))) for _ in range(200)]
-    while house.used()["key:k cost"][1] < 50 * 3_000_000:
+    while (await house.used())["key:k cost"][1] < 50 * 3_000_000:
         await asyncio.sleep(0)
     gate.set()
     ended = await asyncio.gather(*calls)
     assert sum(isinstance(e, Settled) for e in ended) == 50
-    assert house.used() == {"key:k cost": (150_000_000, 0), "team:t cost": (150_000_000, 0)}
+    assert await house.used() == {"key:k cost": (150_000_000, 0), "team:t cost": (150_000_000, 0)}
     assert sum(row.cost_nano for row in house.books.rows) == 150_000_000
 
 
@@ -259,7 +259,7 @@ async def test_request_rates_count_on_all_tiers_or_on_none() -> None:
     )
     ended = [await house.fly(Scripted(answer(Usage()), [target()])) for _ in range(5)]
     assert [isinstance(e, Settled) for e in ended] == [True] * 3 + [False] * 2
-    assert house.used() == {"key:k requests": (3, 0), "team:t requests": (3, 0)}
+    assert await house.used() == {"key:k requests": (3, 0), "team:t requests": (3, 0)}
 
 
 async def test_a_tools_price_is_charged_once_the_request_was_sent() -> None:

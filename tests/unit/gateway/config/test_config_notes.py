@@ -31,11 +31,8 @@ virtual_keys: [{{key_name: a, key: {STRONG}, allowed_tools: ["*", "files/*", "!f
         ("fallbacks: {gpt-4o: [claude-sonnet-4-6]}", "t.yaml:1: fallbacks: configured but not yet active"),
         ("cache: {enabled: true}", "t.yaml:1: cache: configured but not yet active"),
         ("tool_cache: {}", "tool_cache: configured but not yet active"),
-        ("stores: {counters: 'redis://h'}", "stores.counters: configured but not yet active"),
-        ("budgets: {on_exhausted: cut}", "budgets.on_exhausted: configured but not yet active"),
         ("providers: [{name: gemini, api_key: x}]", "providers[0].type: configured but not yet active"),
         ("mcp_servers: {a: {url: 'http://h', type: sse}}", "mcp_servers.a.transport: configured but not yet active"),
-        ("teams: [{name: a, run_limits: {tool_calls: 4}}]", "teams[0].run_limits: configured but not yet active"),
     ],
 )
 def test_what_this_version_does_not_act_on_is_named(text: str, expected: str) -> None:

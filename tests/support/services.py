@@ -1,0 +1,141 @@
+"""Real Redis and PostgreSQL for the tests: started on free ports, ended with the test. A machine without
+them is a failure, not a skip: ``scripts/install_services`` puts them there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+READY_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(port: int, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise RuntimeError(f"the service ended with {child.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the service did not listen")
+
+
+@dataclass
+class RedisServer:
+    """One server whose data lives as long as its directory: it can be stopped and started again."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait(self.port, self.process)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[RedisServer]:
+    directory.mkdir(parents=True, exist_ok=True)
+    server = RedisServer(directory, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _postgres_programs() -> Path:
+    """Debian keeps them out of the path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    program = str(found[-1]) if found else shutil.which("postgres")
+    if program is None:
+        raise FileNotFoundError("PostgreSQL is not installed: run scripts/install_services")
+    return Path(program).parent
+
+
+@dataclass
+class PostgresServer:
+    """A cluster of its own, with trust on loopback; never as root, which PostgreSQL refuses."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tollkeeper@127.0.0.1:{self.port}/postgres"
+
+    def initialise(self) -> None:
+        self._run(
+            str(_postgres_programs() / "initdb"), "-D", str(self.directory / "data"), "-U", "tollkeeper",
+            "-A", "trust", "-E", "UTF8", "--no-sync",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        command = [str(_postgres_programs() / "postgres"), "-D", str(self.directory / "data")]
+        command += ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.directory), "-F"]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as_somebody()
+        )
+        _wait(self.port, self.process)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(3)  # SIGQUIT: at once, as if the machine had lost power
+            self.process.wait()
+            self.process = None
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(command, capture_output=True, check=False, **self._as_somebody())
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.decode())
+
+    def _as_somebody(self) -> dict[str, object]:
+        if os.getuid() != 0:
+            return {}
+        user = pwd.getpwnam("postgres")
+        os.chown(self.directory, user.pw_uid, user.pw_gid)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """In a directory that the server's own user can reach."""
+    directory = Path(subprocess.check_output(["mktemp", "-d", "/tmp/tk-postgres.XXXXXX"], text=True).strip())
+    server = PostgresServer(directory, free_port())
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
