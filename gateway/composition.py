@@ -194,6 +194,7 @@ class Gateway:
             self._counters.failing,
             self._clock,
             config.mcp.client_alias_budget,
+            deny_in_outage=config.budgets.on_store_outage == "deny",
         )
         operations = Operations(
             reports,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.admin.operations import Health
 from gateway.keyring import Keyring
 from mcp_hub.hub import Hub
 from mcp_hub.naming import MAX_NAME, exposed_name
@@ -30,8 +31,11 @@ class GatewayReports:
         counters_fail: Callable[[], str | None],
         clock: Callable[[], int],
         client_prefix: int,
+        *,
+        deny_in_outage: bool,
     ) -> None:
         self._counters_fail = counters_fail
+        self._deny_in_outage = deny_in_outage
         self._hub = hub
         self._supervisor = supervisor
         self._router = router
@@ -40,9 +44,16 @@ class GatewayReports:
         self._clock = clock
         self._client_prefix = client_prefix
 
-    def ready(self) -> list[str]:
-        found = [f"the ledger store fails: {self._ledger.failing}"] if self._ledger.failing else []
-        return [*found, *([f"the counter store fails: {reason}"] if (reason := self._counters_fail()) else [])]
+    def ready(self) -> Health:
+        reasons: list[str] = []
+        if self._ledger.failing:
+            reasons.append(f"the ledger store fails: {self._ledger.failing}")
+        counters = self._counters_fail()
+        if counters is not None:
+            reasons.append(f"the counter store fails: {counters}")
+        if counters is not None and self._deny_in_outage:
+            return Health("not_ready", tuple(reasons))
+        return Health("degraded" if reasons else "ready", tuple(reasons))
 
     def doctor(self) -> dict[str, Any]:
         now = self._clock()

@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from tests.peers.scripted_llm import ScriptedLLM
+
+settings.register_profile("plain", max_examples=200, deadline=None)
+settings.register_profile("prove", max_examples=10_000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--prove", action="store_true", help="the long figures: `make prove`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("prove" if config.getoption("--prove") else "plain")
+
+
+@pytest.fixture(scope="session")
+def proving(request: pytest.FixtureRequest) -> bool:
+    """Whether the long counts are wanted."""
+    return bool(request.config.getoption("--prove"))
 
 
 @pytest.fixture(scope="session")

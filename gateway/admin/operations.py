@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -21,11 +21,20 @@ from policies.run_limits import RunTiers
 from policies.types import Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``degraded`` serves: rows wait in the journal, or budgets are counted within an outage's allowance. A
+    balancer that took such a gate out would make an outage of its store an outage of everything."""
+
+    status: Literal["ready", "degraded", "not_ready"]
+    reasons: tuple[str, ...] = ()
+
+
 class Reports(Protocol):
     """What the running gateway can tell about itself."""
 
-    def ready(self) -> list[str]:
-        """Reasons why it is not ready; empty when it is."""
+    def ready(self) -> Health:
+        """Whether it can serve."""
 
     def doctor(self) -> dict[str, Any]:
         """State of every server, provider and store."""
@@ -56,9 +65,9 @@ def open_router(parts: Operations) -> APIRouter:
 
     @routes.get("/readyz")
     async def readyz() -> JSONResponse:
-        reasons = parts.reports.ready()
+        health = parts.reports.ready()
         return JSONResponse(
-            {"status": "not_ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+            {"status": health.status, "reasons": list(health.reasons)}, 503 if health.status == "not_ready" else 200
         )
 
     @routes.get("/me")

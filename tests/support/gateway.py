@@ -32,6 +32,7 @@ class RunningGateway:
     yaml: str
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
     address: str = ""
     since_ns: int = 0
 
@@ -64,6 +65,7 @@ class RunningGateway:
                 "0",
                 "--state",
                 str(self.state),
+                *self.arguments,
                 cwd=ROOT,
                 env={**os.environ, **self.environ},
                 stderr=log,

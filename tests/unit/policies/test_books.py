@@ -214,3 +214,40 @@ def test_a_run_is_a_tree_with_totals_and_two_keys_stand_apart() -> None:
     assert "~$0.000000005" in text
     assert "3 tool calls  1 refused  $0.000000001" in text
     assert "total $0.000640006" in text
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_its_rows(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config as AlembicConfig
+
+    from policies.stores.engine import connect
+    from policies.stores.migrate import MIGRATIONS
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    old = connect(url)
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO ledger (call_id, attempt, started_ns, duration_us, overhead_us, kind, surface, operation, "
+            "origin, target, outcome, status, stream, input_tokens, cache_read_tokens, cache_write_tokens, "
+            "cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nano, saved_nano, basis, tiers) VALUES "
+            "('old', 1, 5, 0, 0, 'model', 't', '', 'client', 'm', 'ok', 200, 0, 1, 0, 0, 0, 1, 0, 7, 0, 'measured', '[]')"
+        )
+    old.dispose()
+    (found,) = RelationalLedger(open_engine(url)).page(LedgerFilter(), None, 10, newest_first=True).rows
+    assert (found.call_id, found.cost_nano, found.held_nano) == ("old", 7, 0)
+
+
+def test_the_ledger_keeps_at_most_so_many_rows_and_the_sums_stay(template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(template.read_bytes())
+    store = RelationalLedger(open_engine(f"sqlite:///{path}"))
+    store.write([row(number, cost_nano=2) for number in range(100)])
+    before = store.usage_since("1970-01-01")
+    assert [store.delete_beyond(30, 50), store.delete_beyond(30, 50), store.delete_beyond(30, 50)] == [50, 20, 0]
+    kept = store.page(LedgerFilter(), None, 1_000, newest_first=False).rows
+    assert [r.call_id for r in kept] == [f"c{number:05d}" for number in range(70, 100)]
+    assert store.usage_since("1970-01-01") == before

@@ -251,6 +251,67 @@ async def test_two_hundred_parallel_calls_never_overrun_a_budget_for_fifty() -> 
     assert sum(row.cost_nano for row in house.books.rows) == 150_000_000
 
 
+async def test_in_the_default_mode_the_overshoot_is_what_the_calls_in_flight_exceed_their_holds_by() -> None:
+    house = House(Tier(TierId("key", "k"), (Budget(50 * 3_000_000, MONTH),)))
+    gate = asyncio.Event()
+
+    async def work(attempt: Attempt) -> Outcome:
+        attempt.progress = "sent"
+        await gate.wait()
+        return Outcome(kind="ok", usage=Usage(input_tokens=1_000, output_tokens=10_000))  # all that was allowed
+
+    calls = [asyncio.ensure_future(house.fly(Scripted(work, [target()]))) for _ in range(200)]
+    while (await house.used())["key:k cost"][1] < 50 * 3_000_000:
+        await asyncio.sleep(0)
+    gate.set()
+    ended = await asyncio.gather(*calls)
+    rows = [e.row for e in ended if isinstance(e, Settled)]
+    assert len(rows) == 50
+    overshoot = sum(row.cost_nano for row in rows) - 150_000_000
+    assert overshoot == sum(row.cost_nano - row.held_nano for row in rows) == 50 * 9_000 * 2_000
+    assert isinstance(await house.fly(Scripted(answer(None), [target()])), Refusal)  # and there it ends
+
+
+async def test_what_a_keys_answers_teach_is_what_the_next_call_holds() -> None:
+    house = House()
+    for _ in range(20):
+        settled = await house.fly(Scripted(answer(Usage(input_tokens=1_000, output_tokens=100)), [target()]))
+        assert isinstance(settled, Settled)
+    assert house.books.opened[0].output_tokens == 1_000
+    assert 100 <= house.books.opened[-1].output_tokens < 200
+    other = await house.fly(Scripted(answer(None), [Target("p", "another", PRICE)]))
+    assert isinstance(other, Settled)
+    assert house.books.opened[-1].output_tokens == 1_000
+
+
+async def test_a_caller_who_leaves_between_two_attempts_ends_the_second() -> None:
+    house = House()
+    seen: list[int] = []
+
+    async def work(attempt: Attempt) -> Outcome:
+        seen.append(attempt.number)
+        attempt.progress = "sent"
+        if attempt.number == 1:
+            return Outcome(kind="failed", code="upstream_error", status=503, retryable=True)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    flight = await house.passage.enter(house.key, house.call(), Scripted(work, [target(), target(name="q")]))
+    assert isinstance(flight, Flight)
+    listener = flight.listen()
+    settle = house.counters.settle
+
+    async def leaving(hold: Any, cost: int, tokens: int) -> None:
+        listener.leave()
+        await settle(hold, cost, tokens)
+
+    house.counters.settle = leaving  # type: ignore[method-assign]
+    settled = await flight.wait()
+    assert settled.outcome.kind == "cancelled"
+    assert [row.attempt for row in house.books.rows] == [1, 2]
+    assert (await house.used())["key:k cost"][1] == 0
+
+
 async def test_request_rates_count_on_all_tiers_or_on_none() -> None:
     hour = Window(1, "h")
     house = House(

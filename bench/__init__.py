@@ -1,0 +1,1 @@
+"""Benchmarks: measured by hand, results in docs/ with the command."""
