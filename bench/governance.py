@@ -71,7 +71,7 @@ async def measure(url: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, redis_server(Path(name)) as server:
+    with tempfile.TemporaryDirectory() as name, redis_server(Path(name), durable=False) as server:
         found = asyncio.run(measure(server.url))
     print(f"Python {platform.python_version()}, redis-py {redis.__version__}, {platform.machine()}")
     for what, times in found.items():

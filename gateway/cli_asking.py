@@ -19,7 +19,10 @@ DEFAULT_CONFIG = Path("tollkeeper.yaml")
 OFFLINE_PATHS = ("/api/keys", "/api/ledger")
 """What can be asked of the database when no gateway runs."""
 
-out = Console(soft_wrap=True, highlight=False)
+PIPED_COLUMNS = 240
+"""A table that goes into a file or a pipe is not squeezed into a terminal's width."""
+
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 StateOption = Annotated[

@@ -241,7 +241,7 @@ def _duration(text: str) -> Duration:
     try:
         return Duration.parse(text)
     except ValueError as error:
-        raise KeyringError(400, "invalid_request", f"A duration {error}.") from None
+        raise KeyringError(400, "invalid_request", f"The window {text[:20]!r} {error}.") from None
 
 
 def _describe(key: StoredKey) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class RedisServer:
 
     directory: Path
     port: int
+    durable: bool
+    """Every write is on the disk before its answer: what a test kills, it finds again."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +53,8 @@ class RedisServer:
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
-        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]
+        command += ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else []
+        command += ["--save", "", "--daemonize", "no"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _wait(self.port, self.process)
 
@@ -63,9 +66,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[RedisServer]:
+def redis_server(directory: Path, *, durable: bool = True) -> Iterator[RedisServer]:
     directory.mkdir(parents=True, exist_ok=True)
-    server = RedisServer(directory, free_port())
+    server = RedisServer(directory, free_port(), durable)
     server.start()
     try:
         yield server
