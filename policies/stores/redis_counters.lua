@@ -1,14 +1,21 @@
 -- One atomic step on the counters of several tiers: all of them or none.
 --
--- KEYS: one per tier; then, for steps on a hold, the hold and the set of open holds.
+-- KEYS: one per tier; then, for steps on a hold, the hold and the set of open holds; last, the clock.
 -- ARGV[1]: the step. ARGV[2]: MessagePack of its arguments. The answer is MessagePack too.
 -- Times are milliseconds and money is nano-dollars: exact in a Lua number up to 2^53 (nine million dollars).
 -- Everything is read before anything is written, so that an error leaves all as it was.
 
 local SLICES = 61
 local SETTLED = 's'
+local SKEW = 5 * 60 * 1000
 local step, given = ARGV[1], cmsgpack.unpack(ARGV[2])
+
+-- Time does not run backwards while the callers' clocks differ by less than SKEW: usage must not fall between two
+-- windows. A clock that is further ahead is a broken one, and what it left is brought back to the present.
 local now = given.now
+local clock_key = KEYS[#KEYS]
+local latest = tonumber(redis.call('GET', clock_key) or '0')
+if latest > now and latest - now < SKEW then now = latest end
 
 local function read(key)
   local raw = redis.call('GET', key)
@@ -52,10 +59,18 @@ local function ensure(state, spec)
       for j = 1, SLICES do c.a[j] = 0 end
       state.m[name] = c
     end
-    advance(c, math.max(now, state.latest))
+    local index = math.floor(now / c.slice)
+    if c.newest - index > SKEW / c.slice + 1 then
+      for j = 1, SLICES do c.a[j] = 0 end
+      c.newest = index
+      c.a[index % SLICES + 1] = c.total
+    end
+    advance(c, now)
   elseif kind == 'cal' then
     if not c then
       state.m[name] = {from = spec[3], to = spec[4], used = 0}
+    elseif c.from > now + SKEW then
+      c.from, c.to = spec[3], spec[4]
     elseif spec[3] >= c.to then
       c.from, c.to, c.used = spec[3], spec[4], 0
     end
@@ -166,8 +181,10 @@ for i, tier in ipairs(tiers) do
   local state = read(KEYS[i])
   states[i] = state
   for _, spec in ipairs(tier.specs) do ensure(state, spec) end
-  state.latest = math.max(state.latest, now)
+  state.latest = now
 end
+
+redis.call('SET', clock_key, string.format('%.0f', now))
 
 local function save()
   for i, tier in ipairs(tiers) do write(KEYS[i], states[i], tier.ttl) end
@@ -221,6 +238,7 @@ elseif step == 'reserve' then
   save()
   redis.call('SET', hold_key, cmsgpack.pack(hold), 'PX', given.lease * 2)
   redis.call('ZADD', holds_key, now + given.lease, given.id)
+  return cmsgpack.pack({why = 'ok', at = now})
 
 elseif step == 'extend' then
   local raw = redis.call('GET', hold_key)

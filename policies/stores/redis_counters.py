@@ -54,13 +54,13 @@ Answer = Mapping[str, Any]
 class _Compiled:
     """A tier as the script reads it. Calendar windows are computed anew when one has ended."""
 
-    __slots__ = ("_valid_until_ns", "argument", "key", "limits", "tier")
+    __slots__ = ("_valid_from_ns", "_valid_until_ns", "argument", "key", "limits", "tier")
 
     def __init__(self, tier: Tier, now_ns: int) -> None:
         self.tier = tier
         self.key = f"{PREFIX}t:{tier.id}"
         self.limits: list[Budget | Rate] = [*tier.budgets, *tier.rates]
-        self._valid_until_ns = 2**62
+        self._valid_from_ns, self._valid_until_ns = 0, 2**62
         measures = [(_measure(limit), limit.window) for limit in self.limits]
         if tier.id.kind == "run":
             measures = [(measure, RUN) for measure in ("cost", "tool_calls", "model_calls")]
@@ -78,7 +78,7 @@ class _Compiled:
         self.argument = {name: value for name, value in self.argument.items() if value is not None}
 
     def current(self, now_ns: int) -> bool:
-        return now_ns < self._valid_until_ns
+        return self._valid_from_ns <= now_ns < self._valid_until_ns
 
     def _spec(self, measure: str, window: Window, now_ns: int) -> tuple[Any, ...]:
         name = f"{measure}|{window}"
@@ -87,7 +87,7 @@ class _Compiled:
         if window.rolling:
             return name, "roll", length_ns(window) // SLICES // MS_NS
         start, end = bounds(window, now_ns)
-        self._valid_until_ns = min(self._valid_until_ns, end)
+        self._valid_from_ns, self._valid_until_ns = max(self._valid_from_ns, start), min(self._valid_until_ns, end)
         return name, "cal", start // MS_NS, end // MS_NS
 
 
@@ -115,6 +115,8 @@ class RedisCounters:
         self._redis: redis.Redis = redis.Redis(connection_pool=pool)
         self._script = self._redis.register_script(_SCRIPT)
         self._compiled: dict[Tier, _Compiled] = {}
+        self._latest_ns = 0
+        """When this process last asked: settling has no time of its own."""
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> str | None:
@@ -160,7 +162,11 @@ class RedisCounters:
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
             raise
-        return _exhausted(compiled, answer, need.cost_nano, need.tokens, now_ns) or hold
+        refused = _exhausted(compiled, answer, need.cost_nano, need.tokens, now_ns)
+        if refused is not None:
+            return refused
+        taken_ns = max(now_ns, int(answer.get("at", 0)) * MS_NS)
+        return msgspec.structs.replace(hold, taken_ns=taken_ns)
 
     async def _release(self, hold: Hold) -> None:
         """Give a hold back; if the store is gone, its lease ends it."""
@@ -177,7 +183,7 @@ class RedisCounters:
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         compiled = [self._compile(tier, hold.taken_ns) for tier in hold.tiers]
         given = {"cost": cost_nano, "tokens": tokens, "taken": hold.taken_ns // MS_NS, "remember": SETTLED_MS}
-        await self._run("settle", compiled, hold.taken_ns, given, hold.hold_id)
+        await self._run("settle", compiled, max(hold.taken_ns, self._latest_ns), given, hold.hold_id)
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
         compiled = [self._compile(tier, now_ns) for tier in tiers]
@@ -215,12 +221,14 @@ class RedisCounters:
         self, step: str, compiled: Sequence[_Compiled], now_ns: int, given: dict[str, Any], hold_id: str | None = None
     ) -> Answer:
         targets = given.pop("targets", 0)
+        self._latest_ns = now_ns
         own = len(compiled) - targets
         arguments = [c.argument if i < own else {**c.argument, "target": True} for i, c in enumerate(compiled)]
         keys = [c.key for c in compiled]
         if hold_id is not None:
             keys += [f"{PREFIX}h:{hold_id}", f"{PREFIX}holds"]
             given |= {"id": hold_id, "prefix": f"{PREFIX}h:"}
+        keys.append(f"{PREFIX}clock")
         given |= {"now": now_ns // MS_NS, "tiers": arguments}
         try:
             answer: Answer = _decode(await self._script(keys=keys, args=[step, _encode(given)]))

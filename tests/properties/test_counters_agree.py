@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis.asyncio as client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,13 +43,20 @@ STEPS = st.lists(
 )
 
 
+async def forget_the_clock(redis: RedisServer) -> None:
+    """Cases share one Redis, and each begins at the same time."""
+    raw = client.Redis.from_url(redis.url)
+    await raw.delete("tk:{tollkeeper}:clock")
+    await raw.aclose()
+
+
 class Script:
     """Runs steps against one store of counters and writes down what it said."""
 
     def __init__(self, counters: Counters, tiers: list[Tier]) -> None:
         self.counters = counters
         self.own, self.target = tiers[:-1], tiers[-1:]
-        self.now = START_NS
+        self.now = self.latest = START_NS
         self.holds: list[Hold] = []
         self.said: list[Any] = []
         self.number = 0
@@ -56,8 +64,9 @@ class Script:
     async def step(self, action: str, cost: int, tokens: int, seconds: int) -> None:
         if action == "wait":
             self.now += seconds * NANO
+            self.latest = max(self.latest, self.now)
         elif action == "back":
-            self.now -= min(seconds, 30) * NANO
+            self.now = max(self.now - min(seconds, 60) * NANO, self.latest - 240 * NANO)
         elif action == "meter":
             self.note(await self.counters.meter(self.own, ("requests",), self.now))
         elif action == "reserve":
@@ -89,10 +98,11 @@ class Script:
 _round = iter(range(10**9))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TIERS, STEPS)
 async def test_redis_and_memory_answer_alike(redis: RedisServer, shapes: Any, steps: Any) -> None:
     mark = next(_round)
+    await forget_the_clock(redis)
     tiers = [tier("key", f"k{mark}-{i}", *limits, parallel=parallel) for i, (limits, parallel) in enumerate(shapes)]
     tiers.append(tier("provider", f"p{mark}", Rate("requests", 30, MINUTE)))
     shared = RedisCounters(redis.url, lease_ms=10**10)
@@ -106,7 +116,7 @@ async def test_redis_and_memory_answer_alike(redis: RedisServer, shapes: Any, st
     await shared.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(TIERS, STEPS)
 async def test_what_is_held_and_settled_within_its_hold_never_exceeds_a_budget(shapes: Any, steps: Any) -> None:
     tiers = [tier("key", f"k{i}", *limits, parallel=parallel) for i, (limits, parallel) in enumerate(shapes)]
@@ -174,8 +184,6 @@ async def test_the_hold_of_a_dead_process_ends_with_its_lease(redis: RedisServer
 
 
 async def test_foreign_data_is_named_and_nothing_is_changed(redis: RedisServer) -> None:
-    import redis.asyncio as client
-
     raw = client.Redis.from_url(redis.url)
     one, broken = tier("key", "fine", Budget(1_000, MONTH)), tier("team", "broken", Budget(1_000, MONTH))
     await raw.set("tk:{tollkeeper}:t:team:broken", b"not ours")
@@ -189,4 +197,18 @@ async def test_foreign_data_is_named_and_nothing_is_changed(redis: RedisServer) 
     await raw.set("tk:{tollkeeper}:schema", b"somebody else")
     assert "foreign data" in (await shared.check() or "")
     await raw.aclose()
+    await shared.close()
+
+
+async def test_a_clock_that_was_far_ahead_is_brought_back_with_its_usage(redis: RedisServer) -> None:
+    shared = RedisCounters(redis.url)
+    one = tier("key", "ahead", Rate("requests", 3, MINUTE), Rate("requests", 100, DAY))
+    ten_years = 10 * 365 * 86_400 * NANO
+    await forget_the_clock(redis)
+    assert await shared.meter([one], ("requests",), START_NS + ten_years) is None
+    await forget_the_clock(redis)
+    assert await shared.meter([one], ("requests",), START_NS) is None
+    assert [state.used for state in await shared.state([one], START_NS)] == [2, 2]
+    later = START_NS + 120 * NANO
+    assert [state.used for state in await shared.state([one], later)] == [0, 2]
     await shared.close()
