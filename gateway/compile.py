@@ -98,7 +98,8 @@ def _member(name: str, entry: McpServer) -> MemberSpec:
     isolation: Isolation = entry.isolation or "auto"
     if entry.url is not None:
         headers = {n: v.get_secret_value() for n, v in entry.headers.items()}
-        return HttpSpec(name, entry.url, {n.lower(): v for n, v in headers.items()}, isolation, entry.timeout)
+        lowered = {n.lower(): v for n, v in headers.items()}
+        return HttpSpec(name, entry.url, lowered, isolation, entry.timeout, sse=entry.transport == "sse")
     env = {n: v.get_secret_value() for n, v in entry.env.items()}
     return StdioSpec(name, entry.command or "", entry.args, env, entry.cwd, isolation, entry.timeout)
 

@@ -38,7 +38,6 @@ class Inactive:
 NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
-    Inactive(("mcp_servers", "*", "transport"), ("sse",)),
     Inactive(("server", "trusted_proxies")),
     Inactive(("mcp", "sampling")),
     Inactive(("fallbacks",)),

@@ -7,8 +7,8 @@ so that a client of an unknown version learns which ones there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -27,6 +27,8 @@ from gateway.surfaces.http import (
     send_json,
 )
 from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal
+from gateway.surfaces.mcp_batches import answer_batch, is_batch, never, read_batch
+from gateway.surfaces.mcp_exchange import Exchange, server_of
 from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker, McpRequests
 from gateway.surfaces.mcp_streams import CallStream, change_stream, listen_stream
 from mcp_hub.dispatch import MemberCall, MemberDispatch, ToolPrice
@@ -40,6 +42,7 @@ from mcp_hub.wire.messages import (
     Message,
     WireError,
     error_bytes,
+    log_level,
     read_message,
     result_bytes,
 )
@@ -82,11 +85,11 @@ class McpSurface:
             self._parts.passage.refuse(None, ToolCall(context=context, server="", name=""), key)
             await _refuse_identity(send, key)
             return
-        server = _server_of(scope["path"])
+        server = server_of(scope["path"])
         if server is not None and not self._parts.hub.knows(server, key):
             await send_json(send, 404, {"error": {"code": "unknown_server", "message": f"Unknown server: {server}"}})
             return
-        exchange = _Exchange(scope, receive, send, headers, key, server, started_ns)
+        exchange = Exchange(scope, receive, send, headers, key, server, started_ns)
         try:
             if scope["method"] == "POST":
                 await self._post(exchange)
@@ -102,15 +105,27 @@ class McpSurface:
         except ClientGone:
             return
 
-    async def _post(self, exchange: _Exchange) -> None:
+    async def _post(self, exchange: Exchange) -> None:
         body = await self._body(exchange)
+        if is_batch(body):
+            await self._batch(exchange, body)
+            return
         message = read_message(body)
         if exchange.is_legacy(message):
             await self._legacy(exchange, message)
         else:
             await self._modern(exchange, message)
 
-    async def _body(self, exchange: _Exchange) -> bytes:
+    async def _batch(self, exchange: Exchange, body: bytes) -> None:
+        messages = read_batch(body, self._session(exchange).version)
+
+        async def handle(send: Send, message: Message) -> None:
+            await self._legacy(replace(exchange, send=send, receive=never), message)
+
+        answer = await answer_batch(messages, handle)
+        await send_bytes(exchange.send, 200 if answer else 202, (JSON,) if answer else (), answer)
+
+    async def _body(self, exchange: Exchange) -> bytes:
         content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             data = {"code": "unsupported_content_type"}
@@ -120,7 +135,7 @@ class McpSurface:
         except BodyTooLarge as error:
             raise WireError(INVALID_REQUEST, str(error), status=413, data={"code": "body_too_large"}) from None
 
-    async def _modern(self, exchange: _Exchange, message: Message) -> None:
+    async def _modern(self, exchange: Exchange, message: Message) -> None:
         modern.validate(message, exchange.headers, exchange.repeated_headers())
         if message.request_id is None:
             await send_bytes(exchange.send, 202, (), b"")
@@ -138,7 +153,7 @@ class McpSurface:
         else:
             await self._list(exchange, asker, message, message.request_id)
 
-    async def _legacy(self, exchange: _Exchange, message: Message) -> None:
+    async def _legacy(self, exchange: Exchange, message: Message) -> None:
         if message.method == "initialize" and message.request_id is not None:
             await self._initialize(exchange, message, message.request_id)
             return
@@ -152,11 +167,13 @@ class McpSurface:
         elif message.method in LISTS:
             await self._list(exchange, asker, message, message.request_id)
         elif message.method in ("ping", "logging/setLevel"):
+            if message.method == "logging/setLevel":
+                session.log_level = log_level(message)
             await _answer(exchange.send, Answer(200, result_bytes(message.request_id, b"{}")))
         else:
             raise WireError(METHOD_NOT_FOUND, "Method not found", status=200, request_id=message.request_id)
 
-    async def _initialize(self, exchange: _Exchange, message: Message, request_id: bytes) -> None:
+    async def _initialize(self, exchange: Exchange, message: Message, request_id: bytes) -> None:
         version = legacy.negotiate(message)
         await self._parts.hub.ready(exchange.key, exchange.server)
         session = self._parts.sessions.open(exchange.key, exchange.server, version)
@@ -167,19 +184,20 @@ class McpSurface:
         answer = self._parts.requests.initialize(asker, version, request_id)
         await _answer(exchange.send, answer, ((SESSION_HEADER, session.session_id.encode()),))
 
-    async def _list(self, exchange: _Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
+    async def _list(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
         await self._parts.hub.ready(exchange.key, exchange.server)
         await _answer(exchange.send, self._parts.requests.list_answer(asker, message, request_id))
 
     async def _call(
-        self, exchange: _Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
+        self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
     ) -> None:
         parts = self._parts
         call = parts.requests.call(asker, message)
         if call.origin is None:
             await parts.hub.ready(exchange.key, exchange.server)
             call = parts.requests.call(asker, message)
-        asked = Asked(asker.era, request_id, call.kind, call.asked)
+        level = session.log_level if session is not None else modern.wanted_level(message)
+        asked = Asked(asker.era, request_id, call.kind, call.asked, level)
         entry = _entry(call, parts.requests, asker, message, exchange)
         # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
         terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
@@ -197,7 +215,7 @@ class McpSurface:
         finally:
             session.flights.pop(request_id, None)
 
-    async def _get(self, exchange: _Exchange) -> None:
+    async def _get(self, exchange: Exchange) -> None:
         """The stream of change notices of a legacy session; the modern wire has none."""
         if exchange.headers.get("mcp-protocol-version", LEGACY_VERSIONS[0]) not in LEGACY_VERSIONS:
             await _not_allowed(exchange.send)
@@ -214,14 +232,14 @@ class McpSurface:
         finally:
             session.streaming = False
 
-    async def _delete(self, exchange: _Exchange) -> None:
+    async def _delete(self, exchange: Exchange) -> None:
         if "mcp-session-id" not in exchange.headers:
             await _not_allowed(exchange.send)
             return
         self._parts.sessions.close(self._session(exchange))
         await send_bytes(exchange.send, 200, (), b"")
 
-    def _session(self, exchange: _Exchange) -> ClientSession:
+    def _session(self, exchange: Exchange) -> ClientSession:
         """The client's session. Raises ``WireError``: 400 without an id, 404 for any id that is not alive
         and this key's, so that the client initializes anew."""
         session_id = exchange.headers.get("mcp-session-id")
@@ -245,40 +263,12 @@ class McpSurface:
             raise WireError(INVALID_REQUEST, "Too many streams are open", status=429, request_id=request_id, data=data)
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """One HTTP request on the endpoint, identified."""
-
-    scope: Scope
-    receive: Receive
-    send: Send
-    headers: Mapping[str, str]
-    key: VirtualKey
-    server: str | None
-    started_ns: int
-
-    def is_legacy(self, message: Message) -> bool:
-        header = self.headers.get("mcp-protocol-version")
-        if header is not None:
-            return header in LEGACY_VERSIONS and modern.META_VERSION not in message.meta
-        return modern.META_VERSION not in message.meta
-
-    def repeated_headers(self) -> list[str]:
-        names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
-        return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
-
-
-def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: _Exchange) -> ToolCall:
+def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:
     context = requests.context(asker, message, exchange.started_ns, exchange.headers)
     origin = call.origin
     if origin is None:
         return ToolCall(context=context, server=exchange.server or "", name=call.asked[:500], kind=call.kind)
     return ToolCall(context=context, server=origin.server, name=origin.name, kind=call.kind)
-
-
-def _server_of(path: str) -> str | None:
-    """``/mcp`` names no server, ``/mcp/{server}`` one."""
-    return path.removeprefix("/mcp").strip("/") or None
 
 
 async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:

@@ -43,6 +43,8 @@ class Asked:
     request_id: bytes
     kind: CallKind
     name: str
+    log_level: str | None = None
+    """Log messages from this level on; ``None``: what the era does without a wish (all, or none)."""
 
 
 @dataclass(frozen=True, slots=True)

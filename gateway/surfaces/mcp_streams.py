@@ -28,14 +28,13 @@ from gateway.surfaces.mcp_answers import Asked, of_settled
 from mcp_hub.seams import Notification
 from mcp_hub.subscriptions import ChangeKind, Subscription
 from mcp_hub.wire import modern
-from mcp_hub.wire.messages import Message, notification_bytes
+from mcp_hub.wire.messages import Message, notification_bytes, severity, string_of
 from policies.flight import Flight
 from policies.passage import Settled
 
 KEEP_ALIVE_S = 15.0
 _KEEP_ALIVE = b":\r\n\r\n"
 
-_LEVEL_META = "io.modelcontextprotocol/logLevel"
 _FILTERS: dict[str, ChangeKind] = {
     "toolsListChanged": "tools",
     "promptsListChanged": "prompts",
@@ -88,7 +87,10 @@ class CallStream:
             return notification_bytes(notification.method, {**notification.params, "progressToken": self._token})
         if notification.method != "notifications/message":
             return None
-        if self._asked.era == "modern" and _LEVEL_META not in self._message.meta:
+        wanted = self._asked.log_level
+        if wanted is None and self._asked.era == "modern":
+            return None
+        if wanted is not None and severity(string_of(notification.params.get("level"))) < severity(wanted):
             return None
         return notification_bytes(notification.method, notification.params)
 

@@ -24,13 +24,15 @@ class StdioSpec:
 
 @dataclass(frozen=True, slots=True)
 class HttpSpec:
-    """A server over Streamable HTTP. ``headers`` are the gate's own credentials there."""
+    """A server over HTTP. ``headers`` are the gate's own credentials there."""
 
     name: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     isolation: Isolation = "auto"
     timeout_s: float = 60.0
+    sse: bool = False
+    """Speaks the HTTP+SSE transport of 2024-11-05, not Streamable HTTP."""
 
 
 MemberSpec = StdioSpec | HttpSpec

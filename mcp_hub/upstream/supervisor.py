@@ -20,6 +20,7 @@ from mcp_hub.seams import Era, MemberFault, Notification, Session, SessionKey
 from mcp_hub.upstream.http import HttpSession
 from mcp_hub.upstream.session import Cannot
 from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec
+from mcp_hub.upstream.sse_session import SseSession
 from mcp_hub.upstream.stdio import StdioSession
 from policies.egress import HttpTransport
 
@@ -160,6 +161,8 @@ class Supervisor:
         era = self._eras.get(spec.name)
         if isinstance(spec, StdioSpec):
             return await StdioSession.begin(spec, era, notify)
+        if spec.sse:
+            return await SseSession.begin(spec, self._transport, notify)
         return await HttpSession.begin(spec, self._transport, era, notify, listen=not key.partition)
 
     def _failed(self, slot: _Slot, fault: MemberFault) -> None:

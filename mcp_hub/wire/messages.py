@@ -135,6 +135,24 @@ def string_of(raw: msgspec.Raw | None) -> str | None:
         return None
 
 
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""RFC 5424 severities, as MCP names them, least severe first."""
+
+
+def severity(level: str | None) -> int:
+    """How severe a log message is; what is not a level counts as the most severe, so that it is not lost."""
+    return LOG_LEVELS.index(level) if level in LOG_LEVELS else len(LOG_LEVELS)
+
+
+def log_level(message: Message) -> str:
+    """The level of a ``logging/setLevel``. Raises ``WireError``."""
+    level = required_string(message, "level")
+    if level not in LOG_LEVELS:
+        text = f"'level' must be one of {', '.join(LOG_LEVELS)}"
+        raise WireError(INVALID_PARAMS, text, status=200, request_id=message.request_id or _NULL)
+    return level
+
+
 def result_bytes(request_id: bytes, result: bytes) -> bytes:
     """A response with a raw result."""
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', result, b"}"))

@@ -19,6 +19,7 @@ from mcp_hub.wire.messages import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    LOG_LEVELS,
     METHOD_NOT_FOUND,
     UNSUPPORTED_VERSION,
     Message,
@@ -31,6 +32,7 @@ META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+META_LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 
 ROUTING_HEADERS = ("mcp-protocol-version", "mcp-method", "mcp-name")
 _NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -54,6 +56,18 @@ TTL_MS = 60_000
 """How long a list may be reused by a client that does not listen for changes."""
 
 OBJECT_OPEN = b'{"resultType":"complete",'
+
+
+def wanted_level(message: Message) -> str | None:
+    """From which level on this request wants log messages; ``None``: not at all. Raises ``WireError``."""
+    raw = message.meta.get(META_LOG_LEVEL)
+    if raw is None:
+        return None
+    level = string_of(raw)
+    if level not in LOG_LEVELS:
+        text = f"'{META_LOG_LEVEL}' must be one of {', '.join(LOG_LEVELS)}"
+        raise WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null")
+    return level
 
 
 def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[str]) -> None:

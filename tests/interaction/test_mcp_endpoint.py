@@ -207,7 +207,7 @@ async def test_a_header_that_names_a_cheap_tool_does_not_open_an_expensive_one(g
     ("body", "code"),
     [
         (b"not json", -32700),
-        (b"[]", -32700),
+        (b"[]", -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"Method":"tools/list"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}', -32600),
@@ -437,3 +437,82 @@ async def wait_for_port(port: int) -> None:
             writer.close()
             return
     raise AssertionError(f"nothing listens on {port}")
+
+
+async def open_session(gate: RunningGateway, version: str) -> dict[str, str]:
+    """Headers of a legacy session that has shaken hands."""
+    headers = {
+        "authorization": f"Bearer {ALICE}",
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+    }
+    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    first = await gate.http.post(
+        "/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}, headers=headers
+    )
+    return {**headers, "mcp-session-id": first.headers["mcp-session-id"], "mcp-protocol-version": version}
+
+
+async def test_a_batch_of_the_one_version_that_has_them_is_answered_as_one(gate: RunningGateway) -> None:
+    session = await open_session(gate, "2025-03-26")
+    call = {"name": "lab__echo", "arguments": {"text": "x"}}
+    batch = [
+        {"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": call},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 99}},
+        {"jsonrpc": "2.0", "id": 2, "method": "ping"},
+        {"jsonrpc": "2.0", "id": 3, "method": "no/such"},
+        {"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "lab__progress", "arguments": {"steps": 2},
+         "_meta": {"progressToken": 7}}},
+        {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "lab__fail", "arguments": {}}},
+    ]  # fmt: skip
+    reply = await gate.http.post("/mcp", json=batch, headers=session)
+    answers = {answer["id"]: answer for answer in reply.json()}
+    assert set(answers) == {"a", 2, 3, 4, 5}
+    assert answers["a"]["result"]["content"][0]["text"] == "x"
+    assert answers[2]["result"] == {}
+    assert answers[3]["error"]["code"] == -32601
+    assert answers[4]["result"]["content"][0]["text"] == "done"
+    assert answers[5]["error"]["code"] == -32602  # denied is unknown, in a batch too
+    assert len(await gate.rows(kind="tool")) == 3
+    only_notices = await gate.http.post("/mcp", json=batch[1:2], headers=session)
+    assert (only_notices.status_code, only_notices.content) == (202, b"")
+
+
+@pytest.mark.parametrize(
+    ("version", "body"),
+    [
+        ("2025-06-18", [{"jsonrpc": "2.0", "id": 1, "method": "ping"}]),
+        ("2025-03-26", []),
+        ("2025-03-26", [{"jsonrpc": "2.0", "id": 1, "method": "ping"}] * 101),
+        ("2025-03-26", [{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}]),
+        ("2025-03-26", [{"jsonrpc": "2.0", "id": 1, "method": "ping"}, 5]),
+    ],
+)
+async def test_a_batch_that_is_not_one_is_refused_and_nothing_runs(
+    gate: RunningGateway, version: str, body: Any
+) -> None:
+    session = await open_session(gate, version)
+    reply = await gate.http.post("/mcp", json=body, headers=session)
+    assert "error" in reply.json()
+    assert await gate.rows() == []
+
+
+async def test_log_messages_come_from_the_level_that_was_asked_for(gate: RunningGateway) -> None:
+    def levels(text: str) -> list[str]:
+        said = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+        return [m["params"]["level"] for m in said if m.get("method") == "notifications/message"]
+
+    for wanted, expected in (("debug", ["debug", "info", "warning", "error"]), ("warning", ["warning", "error"])):
+        meta = {"io.modelcontextprotocol/logLevel": wanted}
+        reply = await gate.mcp(ALICE, "tools/call", {"name": "web__narrate", "arguments": {}, "_meta": meta})
+        assert levels(reply.text) == expected
+    plain = await gate.mcp(ALICE, "tools/call", {"name": "web__narrate", "arguments": {}})
+    assert plain.json()["result"]["content"][0]["text"] == "told"
+    meta = {"io.modelcontextprotocol/logLevel": "loud"}
+    wrong = await gate.mcp(ALICE, "tools/call", {"name": "web__narrate", "arguments": {}, "_meta": meta})
+    assert wrong.json()["error"]["code"] == -32602
+    session = await open_session(gate, "2025-11-25")
+    for level, ok in (("error", True), ("loud", False)):
+        body = {"jsonrpc": "2.0", "id": 2, "method": "logging/setLevel", "params": {"level": level}}
+        reply = await gate.http.post("/mcp", json=body, headers=session)
+        assert ("result" in reply.json()) is ok

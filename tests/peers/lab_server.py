@@ -79,6 +79,14 @@ async def progress(steps: int, ctx: Context) -> str:  # type: ignore[type-arg]
     return "done"
 
 
+@server.tool()
+async def narrate(ctx: Context) -> str:  # type: ignore[type-arg]
+    """Log something of each severity."""
+    for level in ("debug", "info", "warning", "error"):
+        await ctx.log(level, f"{level} of the tale")  # type: ignore[arg-type]
+    return "told"
+
+
 @server.resource("lab://note")
 def note() -> str:
     return "a note"
@@ -96,7 +104,9 @@ def greet(name: str) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 2:
+        server.run("sse", host="127.0.0.1", port=int(sys.argv[1]))
+    elif len(sys.argv) > 1:
         server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
     else:
         server.run("stdio")

@@ -32,7 +32,6 @@ virtual_keys: [{{key_name: a, key: {STRONG}, allowed_tools: ["*", "files/*", "!f
         ("cache: {enabled: true}", "t.yaml:1: cache: configured but not yet active"),
         ("tool_cache: {}", "tool_cache: configured but not yet active"),
         ("providers: [{name: gemini, api_key: x}]", "providers[0].type: configured but not yet active"),
-        ("mcp_servers: {a: {url: 'http://h', type: sse}}", "mcp_servers.a.transport: configured but not yet active"),
     ],
 )
 def test_what_this_version_does_not_act_on_is_named(text: str, expected: str) -> None:

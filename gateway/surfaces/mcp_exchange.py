@@ -1,0 +1,40 @@
+"""One HTTP request on the MCP endpoint, and the era that it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.surfaces.http import Receive, Scope, Send
+from mcp_hub.seams import LEGACY_VERSIONS
+from mcp_hub.wire import modern
+from mcp_hub.wire.messages import Message
+from policies.identity import VirtualKey
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request on the endpoint, identified."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[str, str]
+    key: VirtualKey
+    server: str | None
+    started_ns: int
+
+    def is_legacy(self, message: Message) -> bool:
+        header = self.headers.get("mcp-protocol-version")
+        if header is not None:
+            return header in LEGACY_VERSIONS and modern.META_VERSION not in message.meta
+        return modern.META_VERSION not in message.meta
+
+    def repeated_headers(self) -> list[str]:
+        names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
+        return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
+
+
+def server_of(path: str) -> str | None:
+    """``/mcp`` names no server, ``/mcp/{server}`` one."""
+    return path.removeprefix("/mcp").strip("/") or None
