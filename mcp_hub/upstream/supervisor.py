@@ -218,7 +218,8 @@ class Supervisor:
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeper = loop.call_later(self._settings.sweep_s, self._sweep)
+        # Often enough that a session ends at most half its idle time too late.
+        self._sweeper = loop.call_later(min(self._settings.sweep_s, self._settings.idle_s / 2), self._sweep)
 
     def _sweep(self) -> None:
         """Close what has been idle too long; the hub's own sessions (no partition) stay."""
