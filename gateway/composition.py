@@ -80,6 +80,8 @@ class Gateway:
         self._config = config
         self._transport = AiohttpTransport(EgressGuard())
         self._telemetry = Telemetry()
+        # The state directory's own database is this process's alone: its journal is locked.
+        self._shares_books = config.stores.ledger is not None or workers > 1
         self._books: Books = open_books(config, state, (self._telemetry.observe,), worker)
         self._ledger = self._books.ledger
         self._counters: CounterStore = open_counters(config)
@@ -130,8 +132,11 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(expire_rows(self._ledger, lambda: self._config.ledger, self._clock), name="retention"),
-            loop.create_task(follow_changes(self._keyring, self._prices, self._books), name="replicas"),
         ]
+        if self._shares_books:
+            self._tasks.append(
+                loop.create_task(follow_changes(self._keyring, self._prices, self._books), name="replicas")
+            )
         self._supervisor.reconfigure(members_of(self._config))
         self._hub.reconfigure([spec.name for spec in members_of(self._config)])
 

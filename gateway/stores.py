@@ -16,17 +16,18 @@ from gateway.config.models import Config
 from gateway.state import StateDir, StateError
 from policies.counters import Counters, Hold
 from policies.journal import Journal, JournalLocked
-from policies.journaled_ledger import JournaledLedger, Observer
-from policies.ledger import LedgerRow
+from policies.journaled_ledger import JournaledLedger, Observer, take_over
+from policies.ledger import LedgerRow, tokens_of
 from policies.ledger_queries import LedgerStore
 from policies.memory_counters import MemoryCounters
-from policies.outage import CountersUnavailable, OutageCounters
+from policies.outage import CountersUnavailable, OutageCounters, SharedCounters
+from policies.remembered import Remembered, RememberedRun
 from policies.restoring import read_back, read_runs, restore_counters
 from policies.stores.engine import MigrationFailed, open_engine
 from policies.stores.keys import RelationalKeys
 from policies.stores.ledger import RelationalLedger
 from policies.stores.prices import RelationalPrices
-from policies.tiers import Tier, TierId, TierKind
+from policies.tiers import Tier, TierId
 
 log = structlog.get_logger("tollkeeper.stores")
 
@@ -68,11 +69,8 @@ def adopt_journals(state: StateDir, store: RelationalLedger, *, workers: int) ->
             journal = Journal(directory)
         except (JournalLocked, OSError) as error:
             raise StateError(str(error)) from None
-        left = [row for row, _ in journal.recover()]
-        store.write(left)
-        journal.forget_recovered()
+        found += take_over(journal, store)
         journal.close()
-        found += left
     return found
 
 
@@ -123,19 +121,28 @@ class _OwnCounters:
         """Nothing is open."""
 
 
+class Shared(SharedCounters, Protocol):
+    """Shared counters that can be filled from the ledger. Every method raises ``CountersUnavailable``."""
+
+    async def remember(self, known: Sequence[Remembered], runs: Sequence[RememberedRun], now_ns: int) -> None:
+        """Raise what the ledger knows better."""
+
+    async def close(self) -> None: ...
+
+
 class _RedisCounters:
     """Shared by several processes: they outlive each of them, and are raised where the books know more."""
 
-    def __init__(self, shared: object, share: float) -> None:
+    def __init__(self, shared: Shared, share: float) -> None:
         self._redis = shared
-        self.counters = OutageCounters(shared, share)  # type: ignore[arg-type]
+        self.counters = OutageCounters(shared, share)
 
     def failing(self) -> str | None:
         return self.counters.failing
 
     async def start(self, left: Sequence[LedgerRow]) -> None:
         try:
-            reason = await self._redis.check()  # type: ignore[attr-defined]
+            reason = await self._redis.check()
         except CountersUnavailable as error:
             log.error("counter_store_fails", reason=str(error))
             reason = None
@@ -143,39 +150,26 @@ class _RedisCounters:
             raise StateError(f"The counters cannot be used: {reason}.")
         for row in left:
             if row.tiers:
-                await self.counters.settle(_hold_of(row), row.cost_nano, _tokens(row))
+                await self.counters.settle(_hold_of(row), row.cost_nano, tokens_of(row))
 
     async def restore(self, tiers: Iterable[Tier], store: LedgerStore, now_ns: int) -> None:
-        def read() -> tuple[list[object], list[object]]:
+        def read() -> tuple[list[Remembered], list[RememberedRun]]:
             return list(read_back(tiers, store, now_ns, lambda _: True)), list(read_runs(store, now_ns))
 
         known, runs = await asyncio.to_thread(read)
         try:
-            await self._redis.remember(known, runs, now_ns)  # type: ignore[attr-defined]
+            await self._redis.remember(known, runs, now_ns)
         except CountersUnavailable as error:
             log.error("counters_not_restored", reason=str(error))
 
     async def stop(self) -> None:
         await self.counters.stop()
-        await self._redis.close()  # type: ignore[attr-defined]
+        await self._redis.close()
 
 
 def _hold_of(row: LedgerRow) -> Hold:
     """The hold of an attempt that a dead process left open, by name."""
-    names = [tier.partition(":") for tier in row.tiers]
-    tiers = [Tier(TierId(_kind(kind), name)) for kind, _, name in names]
+    tiers = [Tier(TierId.parse(name)) for name in row.tiers]
     if row.run is not None and row.key is not None:
         tiers.append(Tier(TierId("run", f"{row.key}/{row.run}")))
     return Hold(f"{row.call_id}:{row.attempt}", tuple(tiers), 0, 0, row.started_ns)
-
-
-def _kind(name: str) -> TierKind:
-    kinds: dict[str, TierKind] = {
-        "customer": "customer", "team": "team", "key": "key", "provider": "provider", "key_provider": "key_provider",
-    }  # fmt: skip
-    return kinds[name]
-
-
-def _tokens(row: LedgerRow) -> int:
-    cached = row.cache_read_tokens + row.cache_write_tokens + row.cache_write_1h_tokens
-    return row.input_tokens + cached + row.output_tokens

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from policies.counters import Counters, Exhausted, Hold, Need
+from policies.counters import Counters, Exhausted, Hold
 from policies.dispatch import Attempt, Target
 from policies.settlement import BYTES_PER_TOKEN
 from policies.tiers import Tier
@@ -23,13 +23,13 @@ def any_strict(*groups: tuple[Tier, ...]) -> bool:
     return any(tier.enforcement == "strict" for group in groups for tier in group)
 
 
-def need_of(target: Target, estimate: Estimate, *, strict: bool, hold_id: str) -> Need:
-    """What to hold for an attempt before it leaves."""
-    if not strict:
+def amounts(target: Target, estimate: Estimate, *, strict: bool) -> tuple[int, int]:
+    """Nano-dollars and tokens to hold for an attempt before it leaves."""
+    if strict:
+        tokens = estimate.most_input_tokens + (estimate.max_output_tokens or 0)
+    else:
         tokens = estimate.input_tokens + estimate.expected_output_tokens
-        return Need(hold_id, target.price.hold(estimate, strict=False), tokens)
-    most = estimate.input_tokens if estimate.max_input_tokens is None else estimate.max_input_tokens
-    return Need(hold_id, target.price.hold(estimate, strict=True), most + (estimate.max_output_tokens or 0))
+    return target.price.hold(estimate, strict=strict), tokens
 
 
 class Holding:

@@ -52,6 +52,20 @@ class Follower:
         return rows
 
 
+def take_over(journal: Journal, store: LedgerStore) -> list[LedgerRow]:
+    """Write what a dead process left in ``journal`` into the store: finished rows, then interrupted attempts.
+    Blocking. Raises ``StoreUnavailable``."""
+    finished: list[LedgerRow] = []
+    interrupted: list[LedgerRow] = []
+    for row, final in journal.recover():
+        (finished if final else interrupted).append(row)
+    left = [*finished, *interrupted]
+    for at in range(0, len(left), BATCH_ROWS):
+        store.write(left[at : at + BATCH_ROWS])
+    journal.forget_recovered()
+    return left
+
+
 class JournaledLedger:
     """``policies.ledger.Ledger``, over a journal and a store."""
 
@@ -88,14 +102,7 @@ class JournaledLedger:
         """Take over what a dead process left, then start the writer. Blocking; call it once, before the
         first call. Returns the rows that were taken over, interrupted attempts last. Raises
         ``StoreUnavailable``."""
-        finished: list[LedgerRow] = []
-        interrupted: list[LedgerRow] = []
-        for row, final in self._journal.recover():
-            (finished if final else interrupted).append(row)
-        left = [*finished, *interrupted]
-        for at in range(0, len(left), BATCH_ROWS):
-            self._store.write(left[at : at + BATCH_ROWS])
-        self._journal.forget_recovered()
+        left = take_over(self._journal, self._store)
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="ledger")
         return left
 

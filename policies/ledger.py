@@ -69,6 +69,17 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """The tiers that were charged, as ``kind:name``."""
 
 
+def tokens_of(row: LedgerRow) -> int:
+    """All tokens of a row that a token limit counts."""
+    return (
+        row.input_tokens
+        + row.cache_read_tokens
+        + row.cache_write_tokens
+        + row.cache_write_1h_tokens
+        + row.output_tokens
+    )
+
+
 def requests_of(row: LedgerRow, tier: str) -> int:
     """What a row counts as a request of a tier: a provider's are attempts, everybody else's are calls. What is
     free of charge has a limit of its own and is no request."""

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from policies.counters import Counters, Hold
+from policies.counters import REQUESTS, Counters, Hold, Need
 from policies.dispatch import Attempt, Dispatch, Target
 from policies.expectation import ExpectedOutput
 from policies.flight import Flight, OnAbandon, report_defect
-from policies.holding import Holding, any_strict, need_of
+from policies.holding import Holding, amounts, any_strict
 from policies.identity import VirtualKey
 from policies.ledger import Ledger, LedgerRow, OpenEntry
 from policies.refusals import max_tokens_required
@@ -174,15 +174,14 @@ class Passage:
         is skipped; a payer's exhaustion is final."""
         refusal: Refusal | None = None
         call = trip.call
-        units = ("requests",) if "requests" in _UNITS[call.kind] else ()
+        units = REQUESTS if "requests" in _UNITS[call.kind] else ()
         for target in targets:
             strict = self._enforced.strict or any_strict(trip.tiers, target.tiers)
             estimate = self._estimate(trip, target)
             if strict and estimate.max_output_tokens is None:
                 return max_tokens_required(target.name)
-            need = need_of(target, estimate, strict=strict, hold_id=f"{call.context.call_id}:{number}")
-            if units != need.units or call.context.origin != "client":
-                need = msgspec.structs.replace(need, units=units, slot=call.context.origin == "client")
+            cost, tokens = amounts(target, estimate, strict=strict)
+            need = Need(f"{call.context.call_id}:{number}", cost, tokens, call.context.origin == "client", units)
             held = await self._counters.reserve(trip.tiers, target.tiers, need, self._clock())
             if isinstance(held, Hold):
                 if strict:

@@ -74,7 +74,7 @@ class Price:
         to a cache, say)."""
         if not strict:
             return self.cost(Usage(input_tokens=estimate.input_tokens, output_tokens=estimate.expected_output_tokens))
-        most_input = estimate.input_tokens if estimate.max_input_tokens is None else estimate.max_input_tokens
+        most_input = estimate.most_input_tokens
         reached = [rates for above, rates in self.steps if above <= most_input]
         dearest_input = max(max(r.input, r.cache_write, r.cache_write_1h, r.input_audio or 0) for r in reached)
         dearest_output = max(max(r.output, r.output_audio or 0) for r in reached)

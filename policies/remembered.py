@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.tiers import Tier, Window
+from policies.windows import SECOND_NS
+
+RUN_MEMORY_NS = 24 * 3600 * SECOND_NS
+"""A run that was idle for so long is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

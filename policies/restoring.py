@@ -5,17 +5,13 @@ rows; runs from their own rows."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 
-from policies.ledger import LedgerRow, requests_of
+from policies.ledger import LedgerRow, requests_of, tokens_of
 from policies.ledger_queries import LedgerStore, UsageSum
 from policies.memory_counters import MemoryCounters
-from policies.remembered import Remembered, RememberedRun
+from policies.remembered import RUN_MEMORY_NS, Remembered, RememberedRun
 from policies.tiers import Tier, Window
-from policies.windows import SECOND_NS, bounds, length_ns
-
-RUN_MEMORY_NS = 24 * 3600 * SECOND_NS
-"""A run that was idle for so long is forgotten."""
+from policies.windows import bounds, day_of, length_ns
 
 Need = tuple[Tier, str, Window]
 
@@ -55,11 +51,11 @@ def _calendar(needs: Sequence[Need], store: LedgerStore, now_ns: int) -> Iterato
         return
     starts = {need: bounds(need[2], now_ns)[0] for need in needs}
     sums: dict[str, list[UsageSum]] = {}
-    for entry in store.usage_since(_day(min(starts.values()))):
+    for entry in store.usage_since(day_of(min(starts.values()))):
         sums.setdefault(entry.tier, []).append(entry)
     for need, start in starts.items():
         tier, measure, window = need
-        first = _day(start)
+        first = day_of(start)
         used = sum(_amount(entry, measure) for entry in sums.get(str(tier.id), ()) if entry.day >= first)
         yield Remembered(tier, measure, window, ((now_ns, used),))
 
@@ -89,9 +85,4 @@ def _row_amount(row: LedgerRow, tier: str, measure: str) -> int:
         return row.cost_nano
     if measure == "requests":
         return requests_of(row, tier)
-    cached = row.cache_read_tokens + row.cache_write_tokens + row.cache_write_1h_tokens
-    return row.input_tokens + cached + row.output_tokens
-
-
-def _day(ns: int) -> str:
-    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%d")
+    return tokens_of(row)

@@ -7,7 +7,7 @@ in a ``Counters`` store (``policies.counters``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 TierKind = Literal["customer", "team", "key", "provider", "key_provider", "run"]
 RateUnit = Literal["requests", "tokens", "tool_calls", "model_calls", "free_calls"]
@@ -45,6 +45,15 @@ class TierId:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> TierId:
+        """What ``str`` made. Raises ``ValueError``."""
+        kind, _, name = text.partition(":")
+        for known in get_args(TierKind):
+            if kind == known:
+                return cls(known, name)
+        raise ValueError(f"{text!r} names no tier")
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,10 @@ class Estimate(msgspec.Struct, frozen=True):
     max_input_tokens: int | None = None
     """More than these the input cannot be; ``None``: as ``input_tokens``."""
 
+    @property
+    def most_input_tokens(self) -> int:
+        return self.input_tokens if self.max_input_tokens is None else self.max_input_tokens
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why the gate says no: a value that every surface renders in its own envelope.

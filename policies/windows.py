@@ -51,6 +51,11 @@ def _ns(day: date) -> int:
     return (day - _EPOCH).days * 86_400 * SECOND_NS
 
 
+def day_of(ns: int) -> str:
+    """The UTC day of a time, ``YYYY-MM-DD``."""
+    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%d")
+
+
 class CalendarCounter:
     """Usage within one calendar-aligned window."""
 

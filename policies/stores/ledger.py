@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -20,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from policies.ledger import LedgerRow, requests_of
+from policies.ledger import LedgerRow, requests_of, tokens_of
 from policies.ledger_queries import (
     GroupBy,
     InvalidCursor,
@@ -32,7 +31,7 @@ from policies.ledger_queries import (
     UsageSum,
 )
 from policies.stores.tables import ledger, usage_daily
-from policies.windows import SECOND_NS
+from policies.windows import SECOND_NS, day_of
 
 MAX_PAGE = 1_000
 
@@ -147,11 +146,9 @@ class RelationalLedger:
             if excess <= 0:
                 return 0
             oldest = sa.select(*_ORDER).order_by(*_ORDER).limit(min(excess, limit)).subquery()
-            last = connection.execute(sa.select(sa.func.max(oldest.c.started_ns))).scalar()
             return connection.execute(
                 sa.delete(ledger).where(
-                    sa.tuple_(ledger.c.call_id, ledger.c.attempt).in_(sa.select(oldest.c.call_id, oldest.c.attempt)),
-                    ledger.c.started_ns <= last,
+                    sa.tuple_(ledger.c.call_id, ledger.c.attempt).in_(sa.select(oldest.c.call_id, oldest.c.attempt))
                 )
             ).rowcount
 
@@ -202,22 +199,6 @@ class RelationalLedger:
             )  # one order for all: two processes cannot wait for each other
         ]
         connection.execute(upsert, values)
-
-
-def day_of(ns: int) -> str:
-    """The UTC day of a time, ``YYYY-MM-DD``."""
-    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%d")
-
-
-def tokens_of(row: LedgerRow) -> int:
-    """All tokens of a row that a token limit counts."""
-    return (
-        row.input_tokens
-        + row.cache_read_tokens
-        + row.cache_write_tokens
-        + row.cache_write_1h_tokens
-        + row.output_tokens
-    )
 
 
 def _parameters(row: LedgerRow) -> tuple[Any, ...]:

@@ -19,9 +19,9 @@ if latest > now and latest - now < SKEW then now = latest end
 
 local function read(key)
   local raw = redis.call('GET', key)
-  if not raw then return {latest = 0, cost = 0, tokens = 0, flying = 0, began = now, m = {}} end
+  if not raw then return {cost = 0, tokens = 0, flying = 0, began = now, m = {}} end
   local ok, state = pcall(cmsgpack.unpack, raw)
-  if not ok or type(state) ~= 'table' or type(state.m) ~= 'table' or type(state.latest) ~= 'number' then
+  if not ok or type(state) ~= 'table' or type(state.m) ~= 'table' or type(state.cost) ~= 'number' then
     error('foreign data under ' .. key)
   end
   return state
@@ -181,7 +181,6 @@ for i, tier in ipairs(tiers) do
   local state = read(KEYS[i])
   states[i] = state
   for _, spec in ipairs(tier.specs) do ensure(state, spec) end
-  state.latest = now
 end
 
 redis.call('SET', clock_key, string.format('%.0f', now))
@@ -217,17 +216,18 @@ elseif step == 'reserve' then
   local units = set_of(given.units)
   for pass = 1, 2 do
     for i, tier in ipairs(tiers) do
-      if tier.target == (pass == 1) then
-        local answer = tier.target and full_of_requests(tier, states[i], units)
+      local target = i > given.own
+      if target == (pass == 1) then
+        local answer = target and full_of_requests(tier, states[i], units)
           or full(tier, states[i], given.cost, given.tokens, given.slot)
         if answer then return refused(i, answer) end
       end
     end
   end
   local hold = {keys = {}, cost = given.cost, tokens = given.tokens, slot = given.slot}
-  for i, tier in ipairs(tiers) do
+  for i = 1, size do
     local state = states[i]
-    if tier.target then
+    if i > given.own then
       for _, unit in ipairs(given.units) do count(state, unit, 1, now) end
     end
     state.cost = state.cost + given.cost

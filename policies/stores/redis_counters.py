@@ -27,7 +27,7 @@ from policies.refusals import (
     run_limited,
     run_over,
 )
-from policies.remembered import Remembered, RememberedRun
+from policies.remembered import RUN_MEMORY_NS, Remembered, RememberedRun
 from policies.tiers import RUN, Budget, Rate, RateUnit, Tier, TierId, Window
 from policies.types import Refusal
 from policies.windows import SLICES, bounds, length_ns
@@ -40,8 +40,6 @@ CONNECTIONS = 32
 LEASE_MS = 11 * 60 * 1000
 """Longer than any call's deadline."""
 SETTLED_MS = 24 * 3600 * 1000
-RUN_MS = 24 * 3600 * 1000
-"""A run that was idle for so long is forgotten."""
 MOST_NANO = 2**53
 """A Lua number is exact up to here: nine million dollars in one window."""
 
@@ -72,8 +70,7 @@ class _Compiled:
             ],
             "parallel": tier.parallel,
             "lifetime": None if tier.lifetime_ns is None else tier.lifetime_ns // MS_NS,
-            "ttl": RUN_MS if tier.id.kind == "run" else None,
-            "target": False,
+            "ttl": RUN_MEMORY_NS // MS_NS if tier.id.kind == "run" else None,
         }
         self.argument = {name: value for name, value in self.argument.items() if value is not None}
 
@@ -150,7 +147,7 @@ class RedisCounters:
             "tokens": need.tokens,
             "slot": need.slot,
             "lease": self._lease_ms,
-            "targets": len(target_tiers),
+            "own": len(tiers),
         }
         hold = Hold(need.hold_id, (*tiers, *target_tiers), need.cost_nano, need.tokens, now_ns, need.slot)
         try:
@@ -220,16 +217,13 @@ class RedisCounters:
     async def _run(
         self, step: str, compiled: Sequence[_Compiled], now_ns: int, given: dict[str, Any], hold_id: str | None = None
     ) -> Answer:
-        targets = given.pop("targets", 0)
         self._latest_ns = now_ns
-        own = len(compiled) - targets
-        arguments = [c.argument if i < own else {**c.argument, "target": True} for i, c in enumerate(compiled)]
         keys = [c.key for c in compiled]
         if hold_id is not None:
             keys += [f"{PREFIX}h:{hold_id}", f"{PREFIX}holds"]
             given |= {"id": hold_id, "prefix": f"{PREFIX}h:"}
         keys.append(f"{PREFIX}clock")
-        given |= {"now": now_ns // MS_NS, "tiers": arguments}
+        given |= {"now": now_ns // MS_NS, "tiers": [c.argument for c in compiled]}
         try:
             answer: Answer = _decode(await self._script(keys=keys, args=[step, _encode(given)]))
         except (RedisError, OSError, TimeoutError) as error:

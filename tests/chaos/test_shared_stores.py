@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+import redis.asyncio as client
+import sqlalchemy as sa
 
 from policies.stores.redis_counters import RedisCounters
+from policies.tiers import Budget
 from tests.peers.llm_replies import Tokens
 from tests.peers.scripted_llm import ScriptedLLM
 from tests.support.gateway import ROOT, RunningGateway
-from tests.support.money import tier
+from tests.support.money import MONTH, tier
 from tests.support.services import PostgresServer, RedisServer, postgres_server, redis_server
 
 pytestmark = pytest.mark.anyio
@@ -60,8 +65,6 @@ def configuration(
 @pytest.fixture
 async def clean(postgres: PostgresServer) -> AsyncIterator[None]:
     """An empty ledger for each test."""
-    import sqlalchemy as sa
-
     yield
     engine = sa.create_engine(postgres.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
@@ -77,12 +80,7 @@ async def chat(gate: RunningGateway, key: str, **fields: Any) -> httpx.Response:
 
 async def use_of(redis: RedisServer, name: str) -> tuple[int, int]:
     """(used, held) of a key's monthly money, read from Redis itself."""
-    from policies.tiers import Budget
-    from tests.support.money import MONTH
-
     counters = RedisCounters(redis.url)
-    import time
-
     (state,) = await counters.state([tier("key", name, Budget(1, MONTH))], time.time_ns())
     await counters.close()
     return state.used, state.held
@@ -239,8 +237,6 @@ async def test_a_killed_gateway_leaves_no_hold_behind_and_its_calls_are_charged_
 async def test_a_redis_that_lost_its_data_is_filled_from_the_ledger(
     clean: None, llm: ScriptedLLM, redis: RedisServer, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    import redis.asyncio as client
-
     async with RunningGateway(configuration(llm, redis, postgres, mcp=False), tmp_path) as gate:
         for _ in range(3):
             await chat(gate, SMALL)
@@ -259,8 +255,6 @@ async def test_a_redis_that_lost_its_data_is_filled_from_the_ledger(
 async def test_two_workers_share_one_socket_and_one_budget_and_a_dead_one_is_replaced(
     clean: None, llm: ScriptedLLM, redis: RedisServer, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    import psutil
-
     llm.tokens = Tokens(10, 400)
     text = configuration(llm, redis, postgres, mcp=False)
     async with RunningGateway(text, tmp_path, arguments=("--workers", "2")) as gate:
@@ -297,8 +291,6 @@ async def test_workers_that_could_not_keep_a_promise_are_refused_with_the_reason
 async def test_a_counter_store_with_foreign_data_stops_the_start(
     clean: None, llm: ScriptedLLM, redis: RedisServer, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    import redis.asyncio as client
-
     raw = client.Redis.from_url(redis.url)
     await raw.rpush("tk:{tollkeeper}:schema", "a list")
     with pytest.raises(RuntimeError, match="foreign data"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from tests.support.gateway import MODERN, ROOT, RunningGateway
+from tests.support.services import free_port, wait_for_port
 
 pytestmark = pytest.mark.anyio
 
@@ -418,25 +418,6 @@ async def until_rows(gate: RunningGateway, count: int) -> None:
             return
         await asyncio.sleep(0.025)
     raise AssertionError("the rows did not come")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def wait_for_port(port: int) -> None:
-    for _ in range(600):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise AssertionError(f"nothing listens on {port}")
 
 
 async def open_session(gate: RunningGateway, version: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.gateway import ROOT, RunningGateway
-from tests.support.services import free_port
+from tests.support.services import free_port, wait_for_port
 
 pytestmark = pytest.mark.anyio
 
@@ -30,14 +30,8 @@ def configuration(url: str) -> str:
 
 async def start_lab(port: int) -> asyncio.subprocess.Process:
     server = await asyncio.create_subprocess_exec(sys.executable, str(LAB), str(port), "sse", cwd=ROOT)
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return server
+    await wait_for_port(port)
+    return server
 
 
 @pytest.fixture

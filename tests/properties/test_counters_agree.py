@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from policies.counters import Counters, Exhausted, Hold
 from policies.memory_counters import MemoryCounters
+from policies.outage import CountersUnavailable
 from policies.stores.redis_counters import RedisCounters
 from policies.tiers import RUN, Budget, Rate, Tier, TierId, Window
 from tests.support.money import DAY, HOUR, MINUTE, MONTH, NANO, START_NS, need, tier
@@ -188,8 +189,6 @@ async def test_foreign_data_is_named_and_nothing_is_changed(redis: RedisServer) 
     one, broken = tier("key", "fine", Budget(1_000, MONTH)), tier("team", "broken", Budget(1_000, MONTH))
     await raw.set("tk:{tollkeeper}:t:team:broken", b"not ours")
     shared = RedisCounters(redis.url)
-    from policies.outage import CountersUnavailable
-
     with pytest.raises(CountersUnavailable, match="foreign data"):
         await shared.reserve([one, broken], [], need("foreign-1", 10), START_NS)
     (state,) = await shared.state([one], START_NS)

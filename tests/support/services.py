@@ -3,6 +3,7 @@ them is a failure, not a skip: ``scripts/install_services`` puts them there."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -22,6 +23,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def wait_for_port(port: int) -> None:
+    """Until something listens."""
+    for _ in range(600):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise AssertionError(f"nothing listens on {port}")
 
 
 def _wait(port: int, child: subprocess.Popen[bytes]) -> None:

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.journal import Journal, JournalLocked
-from policies.ledger import LedgerRow
+from policies.ledger import LedgerRow, tokens_of
 from policies.ledger_queries import LedgerFilter
 from policies.run_tree import build_trees, render
 from policies.stores.engine import open_engine
-from policies.stores.ledger import RelationalLedger, day_of, tokens_of
+from policies.stores.ledger import RelationalLedger
+from policies.windows import day_of
 
 DAY = 86_400 * 1_000_000_000
 START = 20_000 * DAY
