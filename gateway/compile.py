@@ -10,7 +10,7 @@ from gateway.config.models import Config
 from gateway.config.providers import ModelPrice
 from gateway.config.providers import Provider as ProviderEntry
 from gateway.tiers import tier_of
-from mcp_hub.upstream.specs import HttpSpec, Isolation, MemberSpec, StdioSpec
+from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec, Terms
 from policies.egress import Timeouts
 from policies.grants import Grant
 from policies.pricing import FREE, Price, Rates, per_call, per_million
@@ -95,13 +95,22 @@ def members_of(config: Config) -> list[MemberSpec]:
 
 
 def _member(name: str, entry: McpServer) -> MemberSpec:
-    isolation: Isolation = entry.isolation or "auto"
+    terms = Terms(
+        isolation=entry.isolation or "auto",
+        timeout_s=entry.timeout,
+        tool_timeouts=tuple((Grant.of([pattern]), seconds) for pattern, seconds in entry.tool_timeouts.items()),
+        era=entry.era,
+        interactive=entry.interactive,
+        roots=entry.url is not None if entry.roots is None else entry.roots,
+        prefix=entry.prefix,
+        aliases=entry.aliases,
+    )
     if entry.url is not None:
         headers = {n: v.get_secret_value() for n, v in entry.headers.items()}
         lowered = {n.lower(): v for n, v in headers.items()}
-        return HttpSpec(name, entry.url, lowered, isolation, entry.timeout, sse=entry.transport == "sse")
+        return HttpSpec(name, entry.url, lowered, terms, sse=entry.transport == "sse")
     env = {n: v.get_secret_value() for n, v in entry.env.items()}
-    return StdioSpec(name, entry.command or "", entry.args, env, entry.cwd, isolation, entry.timeout)
+    return StdioSpec(name, entry.command or "", entry.args, env, entry.cwd, terms)
 
 
 def tool_prices_of(config: Config) -> Callable[[str, str], Price]:

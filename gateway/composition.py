@@ -19,18 +19,25 @@ from gateway.door import LOOPBACK_NAMES, App, Door, HostPolicy
 from gateway.keyring import Keyring
 from gateway.price_book import PriceBook
 from gateway.reports import GatewayReports
+from gateway.sampling import GatewaySampler
 from gateway.state import StateDir, StateError
 from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
 from gateway.surfaces.mcp import McpParts, McpSurface
-from gateway.surfaces.mcp_requests import McpRequests
+from gateway.surfaces.mcp_calls import CallParts
+from gateway.surfaces.mcp_requests import McpRequests, Presentation
 from gateway.surfaces.model_lists import ModelList, hello
 from gateway.surfaces.models import Front, ModelSurface
 from gateway.telemetry import Telemetry
 from gateway.transport import AiohttpTransport
 from gateway.upkeep import expire_rows, follow_changes
+from mcp_hub.bridge import BridgeParts
+from mcp_hub.cursors import Cursors
 from mcp_hub.dispatch import ToolPrice
 from mcp_hub.hub import Hub, HubSettings
-from mcp_hub.seams import Notification, SessionKey
+from mcp_hub.parking import ParkingLot, ParkingRules
+from mcp_hub.request_state import RequestStates
+from mcp_hub.seams import Notification
+from mcp_hub.session_key import SessionKey
 from mcp_hub.upstream.supervisor import Supervisor, SupervisorSettings
 from mcp_hub.wire.client_sessions import ClientSessions
 from policies.egress import EgressGuard
@@ -39,6 +46,7 @@ from policies.key_hashing import KeyHasher
 from policies.ledger_queries import StoreUnavailable
 from policies.passage import Enforced, Passage, Terms
 from policies.runs import ToolUseIndex
+from policies.sealing import Sealer
 from policies.windows import SECOND_NS
 from providers.dialects.anthropic import AnthropicCountTokens, AnthropicMessages
 from providers.dialects.base import Dialect
@@ -55,6 +63,8 @@ log = structlog.get_logger("tollkeeper")
 VERSION = "0.1.0"
 DRAIN_S = 5.0
 DEADLINE_S = 600.0
+TOOL_DEADLINE_S = 3600.0
+"""How long one call of a tool may take with all its questions: a person may think for a while."""
 
 _ANTHROPIC = AnthropicMessages()
 _OPENAI: tuple[tuple[str, Dialect], ...] = (
@@ -100,7 +110,9 @@ class Gateway:
             self._clock,
             self._member_spoke,
         )
-        self._hub = Hub(self._supervisor, HubSettings(config.mcp.client_alias_budget), self._clock)
+        mcp = config.mcp
+        settings = HubSettings(mcp.client_alias_budget, page_size=mcp.page_size, sampling=mcp.sampling)
+        self._hub = Hub(self._supervisor, settings, self._clock)
         tool_uses = ToolUseIndex(self._clock)
         self._passage = Passage(
             self._counters.counters,
@@ -187,7 +199,7 @@ class Gateway:
             path: ModelSurface(dialect, self._executor, front) for path, dialect in (*MODEL_ROUTES, *ANTHROPIC_ROUTES)
         }
         lists = self._model_lists()
-        mcp = self._mcp_surface(config, tool_uses)
+        mcp = self._mcp_surface(config, state, tool_uses)
         exact.update({"/mcp": mcp, "/mcp/": mcp, "/anthropic/api/hello": hello, **lists})
         prefixed: dict[str, App] = {"/mcp/": mcp, **{f"{path}/": app for path, app in lists.items()}}
         reports = GatewayReports(
@@ -226,22 +238,38 @@ class Gateway:
             for path, shape in paths
         }
 
-    def _mcp_surface(self, config: Config, tool_uses: ToolUseIndex) -> McpSurface:
+    def _mcp_surface(self, config: Config, state: StateDir, tool_uses: ToolUseIndex) -> McpSurface:
         info = {"name": "tollkeeper", "version": VERSION}
         limits = config.limits
+        mcp = config.mcp
+        secret = state.pepper()
+        sampler = None
+        if mcp.sampling == "gateway" and mcp.sampling_model is not None:
+            sampler = GatewaySampler(mcp.sampling_model, self._executor, self._passage, self._clock)
+        calls = CallParts(
+            hub=self._hub,
+            requests=McpRequests(
+                self._hub,
+                tool_uses,
+                self._clock,
+                Cursors(Sealer(secret, "mcp-cursor")),
+                Presentation(info, mcp.instructions),
+            ),
+            passage=self._passage,
+            bridge=BridgeParts(RequestStates(Sealer(secret, "mcp-request-state"), self._clock), sampler),
+            parking=ParkingLot(ParkingRules(mcp.max_parked_per_key, mcp.max_parked, mcp.park_seconds)),
+            price=lambda: self._tool_price,
+            deadline_s=TOOL_DEADLINE_S,
+        )
         return McpSurface(
             McpParts(
-                hub=self._hub,
-                requests=McpRequests(self._hub, tool_uses, self._clock, info, config.mcp.instructions),
+                calls=calls,
                 sessions=ClientSessions(
                     limits.max_client_sessions, int(limits.client_session_idle_seconds * SECOND_NS), self._clock
                 ),
-                passage=self._passage,
                 directory=self._directory,
-                price=lambda: self._tool_price,
                 clock=self._clock,
                 max_body_bytes=limits.max_body_bytes,
-                deadline_s=DEADLINE_S,
             )
         )
 

@@ -104,7 +104,8 @@ class GatewayReports:
         longest = max(map(len, names), default=0)
         said.update(
             era=snapshot.era,
-            isolation=self._supervisor.isolation(snapshot.server),
+            transport=self._supervisor.transport(snapshot.server),
+            isolation=self._supervisor.terms(snapshot.server).isolation,
             tools=len(tools),
             tools_tokens=size // BYTES_PER_TOKEN,
             name_budget_left=MAX_NAME - self._client_prefix - longest,

@@ -60,6 +60,8 @@ class MemberSnapshot:
     server: str
     era: Era
     capabilities: frozenset[str]
+    subscribes: bool
+    """It tells when a resource changes."""
     instructions: str | None
     items: Mapping[ItemKind, tuple[Item, ...]]
     unusable: int
@@ -85,6 +87,7 @@ async def read_member(server: str, session: Session, now_ns: int) -> MemberSnaps
         server=server,
         era=session.era,
         capabilities=frozenset(session.capabilities),
+        subscribes=b'"subscribe":true' in bytes(session.capabilities.get("resources", b"")).replace(b" ", b""),
         instructions=session.instructions,
         items=items,
         unusable=unusable,

@@ -1,19 +1,26 @@
 """Sends one call to one member and reports what happens: the tool side's executor.
 
 The arguments and the result pass as raw bytes. Of ``_meta`` only what belongs to the client's own hop
-is taken out: the era's protocol keys and the progress token, which the session mints anew.
+is taken out: the era's protocol keys and the progress token, which the session mints anew. What a member
+asks in the middle of a call is ``bridge.py``'s.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
+from mcp_hub.bridge import Bridge, BridgeParts, Ends, Round
+from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.hub import Hub
-from mcp_hub.seams import MemberFault, RawObject, Reply, RpcError, SessionKey
-from mcp_hub.view import Origin
+from mcp_hub.interactions import OpenQuestion
+from mcp_hub.request_state import ROUND_FIELDS
+from mcp_hub.seams import Era, MemberFault, Notification, Question, QuestionAnswer, RawObject, Reply, RpcError
+from mcp_hub.session_key import SessionKey
+from mcp_hub.view import Origin, own_uri
 from policies.admission import SubjectKind
 from policies.dispatch import Attempt, Target
 from policies.identity import VirtualKey
@@ -53,17 +60,45 @@ class MemberCall(msgspec.Struct, frozen=True, kw_only=True):
     params: RawObject
     session: str | None = None
     """The client's own session, for servers that isolate by it."""
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What a call must know of the client that makes it."""
+
+    era: Era
+    profile: Profile = NOTHING
+    log_level: str | None = None
+    wants_progress: bool = False
+    endpoint: str | None = None
+    """The one server whose endpoint was called; ``None``: that of all."""
 
 
 class MemberDispatch:
-    """``policies.dispatch.Dispatch`` of one call to a member."""
+    """``policies.dispatch.Dispatch`` of one call to a member, and its ``mcp_hub.seams.Caller``."""
 
-    __slots__ = ("_call", "_hub", "_price")
+    __slots__ = ("_attempt", "_bridge", "_call", "_hub", "_price", "_profile", "log_level", "wants_progress")
 
-    def __init__(self, hub: Hub, call: MemberCall, price: ToolPrice) -> None:
+    def __init__(self, parts: BridgeParts, hub: Hub, call: MemberCall, price: ToolPrice, round_: Round) -> None:
         self._hub = hub
         self._call = call
         self._price = price
+        client = call.client
+        self._profile = hub.profile(call.origin.server, client.profile) if call.origin is not None else NOTHING
+        self.log_level = client.log_level
+        self.wants_progress = client.wants_progress
+        self._attempt: Attempt | None = None
+        self._bridge = Bridge(parts, self._profile, Ends(client.era, client.endpoint is None), round_)
+
+    @property
+    def capabilities(self) -> bytes:
+        return self._profile.declared
+
+    @property
+    def open_questions(self) -> dict[str, OpenQuestion]:
+        """What waits for the client's answer."""
+        return self._bridge.open
 
     def admit(self, key: VirtualKey) -> Refusal | None:
         """Denied and unknown are one answer: what is not in the key's view does not exist."""
@@ -86,50 +121,58 @@ class MemberDispatch:
         return Estimate()
 
     async def run(self, attempt: Attempt) -> Outcome:
-        key = self._session_key(attempt.target.owner, attempt.key)
-        reply = await self._request(attempt, key)
+        self._attempt = attempt
+        server = attempt.target.owner
+        key = self._hub.session_key(server, attempt.key, self._profile, self._call.session)
+        params = member_params(self._call, attempt.target.name)
+        ended = await self._bridge.rounds(attempt, params, lambda sent: self._request(attempt, key, sent))
+        attempt.answered_ns = time.time_ns()
+        if isinstance(ended, Outcome):
+            return ended
+        if isinstance(ended, MemberFault):
+            self._hub.suspect(server)
+            if not ended.sent:
+                attempt.progress = "unsent"
+        return _outcome(ended)
+
+    def notified(self, notification: Notification) -> None:
+        if self._attempt is not None:
+            self._attempt.emit(notification)
+
+    async def ask(self, question: Question) -> QuestionAnswer:
+        if self._attempt is None:
+            raise RuntimeError("a question came before the call")
+        return await self._bridge.ask(self._attempt, question)
+
+    async def _request(self, attempt: Attempt, key: SessionKey, params: RawObject) -> Reply:
+        reply = await self._request_once(attempt, key, params)
         if isinstance(reply, MemberFault) and reply.code == "member_lost" and not reply.sent:
             # The warm session was dead and nothing had left: a new one may serve the call.
-            reply = await self._request(attempt, key)
-        attempt.answered_ns = time.time_ns()
-        if isinstance(reply, MemberFault):
-            self._hub.suspect(key.server)
-            if not reply.sent:
-                attempt.progress = "unsent"
-        return _outcome(reply)
+            reply = await self._request_once(attempt, key, params)
+        return reply
 
-    async def _request(self, attempt: Attempt, key: SessionKey) -> Reply:
+    async def _request_once(self, attempt: Attempt, key: SessionKey, params: RawObject) -> Reply:
         session = await self._hub.sessions.acquire(key)
         if isinstance(session, MemberFault):
             return session
+        self._bridge.member_era = session.era
         attempt.sent_ns = time.time_ns()
         attempt.progress = "sent"
         return await session.request(
             CALL_METHODS[self._call.kind],
-            member_params(self._call, attempt.target.name),
-            timeout=self._hub.sessions.timeout(key.server),
-            on_notification=attempt.emit,
+            params,
+            timeout=self._hub.sessions.terms(key.server).timeout_of(attempt.target.name),
+            caller=self,
         )
-
-    def _session_key(self, server: str, key: VirtualKey) -> SessionKey:
-        """Which warm session serves this caller (law 4): shared only where that is safe or declared."""
-        isolation = self._hub.sessions.isolation(server)
-        if isolation == "auto":
-            snapshot = self._hub.snapshot(server)
-            isolation = "shared" if snapshot is not None and snapshot.era == "modern" else "per_principal"
-        if isolation == "shared":
-            return SessionKey(server, "")
-        name = key.principal.key
-        if isolation == "per_session" and self._call.session is not None:
-            return SessionKey(server, f"{name}/{self._call.session}")
-        return SessionKey(server, name)
 
 
 def member_params(call: MemberCall, name: str) -> dict[str, msgspec.Raw]:
     """The params for the member: its own name for the thing, and the client's hop taken out."""
-    params = dict(call.params)
+    params = {field: raw for field, raw in call.params.items() if field not in ROUND_FIELDS}
     if call.kind in ("tool", "prompt"):
         params["name"] = msgspec.Raw(msgspec.json.encode(name))
+    elif call.kind == "resource" and call.origin is not None:
+        params["uri"] = msgspec.Raw(msgspec.json.encode(own_uri(call.origin.server, call.asked)))
     meta = params.get("_meta")
     if meta is not None:
         kept = {field: raw for field, raw in _object(meta).items() if field not in _HOP_META}
@@ -142,7 +185,7 @@ def member_params(call: MemberCall, name: str) -> dict[str, msgspec.Raw]:
 
 def _outcome(reply: Reply) -> Outcome:
     if isinstance(reply, MemberFault):
-        return _faulted(reply)
+        return Outcome(kind="failed", code=reply.code, message=reply.message, reply=reply)
     if isinstance(reply, RpcError):
         return Outcome(kind="failed", code="member_error", message=f"{reply.message} ({reply.code})", reply=reply)
     return Outcome(kind="ok", reply=reply, stop_reason="tool_error" if _is_error(reply) else None)
@@ -163,7 +206,3 @@ def _is_error(reply: msgspec.Raw) -> bool:
         return _result(reply).isError
     except msgspec.MsgspecError:
         return False
-
-
-def _faulted(fault: MemberFault) -> Outcome:
-    return Outcome(kind="failed", code=fault.code, message=fault.message, reply=fault)

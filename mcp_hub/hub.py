@@ -5,7 +5,8 @@ Contract: lists come from memory, never by asking a member; what ``view`` lists 
 narrow what the hub offers. Arguments and results are opaque.
 
 One task per member connects in the background, reads what it offers, and reads again when the member
-says that it changed, when it comes back, and now and then.
+says that it changed, when it comes back, and now and then. What a member of the initialize era offers may
+depend on what its client can be asked: for each such profile of clients it is read once more.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from weakref import WeakKeyDictionary
 
+import msgspec
 import structlog
 
+from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import MemberSnapshot, read_member
 from mcp_hub.outcome import MemberOutcome, State
-from mcp_hub.seams import MemberFault, Notification, Session, SessionKey
-from mcp_hub.subscriptions import Subscription, Subscriptions
-from mcp_hub.view import View, build_view
+from mcp_hub.resource_watch import UPDATED, ResourceWatches
+from mcp_hub.seams import MemberFault, Notification, Session
+from mcp_hub.session_key import SessionKey
+from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
+from mcp_hub.upstream.specs import Terms
+from mcp_hub.uris import HandedUris
+from mcp_hub.view import Naming, Shown, View, build_view
 from policies.identity import VirtualKey
 
 log = structlog.get_logger("tollkeeper.hub")
@@ -30,8 +37,10 @@ log = structlog.get_logger("tollkeeper.hub")
 REFRESH_S = 300.0
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
-CATALOGUE_PARTITION = ""
-"""The hub's own session for lists; shared servers use it for calls too."""
+MOST_VIEWS = 64
+"""Views that are kept per key: of the hub and of single servers, by profile."""
+MOST_PROFILES = 8
+"""Kinds of clients for which one member is read separately; the others see what is offered to all."""
 
 _CHANGES = {
     "notifications/tools/list_changed",
@@ -45,11 +54,13 @@ class Sessions(Protocol):
 
     async def acquire(self, key: SessionKey) -> Session | MemberFault: ...
 
-    def isolation(self, server: str) -> str:
-        """``auto``, ``shared``, ``per_principal`` or ``per_session``."""
+    def live(self, key: SessionKey) -> Session | None: ...
 
-    def timeout(self, server: str) -> float:
-        """Seconds that one call may take."""
+    def terms(self, server: str) -> Terms: ...
+
+
+Sampling = Literal["client", "gateway", "refuse"]
+"""Who answers a member's sampling request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +68,21 @@ class HubSettings:
     """How the hub presents itself."""
 
     client_prefix: int = 17
+    page_size: int = 1_000
+    sampling: Sampling = "client"
     first_wait_s: float = 5.0
     """How long a first list may wait for members that have never answered."""
 
 
 class _Member:
-    """One configured server as the hub knows it."""
+    """One configured server as the hub knows it, or what it offers to clients of one profile."""
 
-    __slots__ = ("answered", "changed", "name", "outcome", "snapshot", "task")
+    __slots__ = ("answered", "changed", "name", "outcome", "profile", "snapshot", "task", "variants")
 
-    def __init__(self, name: str, now_ns: int) -> None:
+    def __init__(self, name: str, profile: Profile, now_ns: int) -> None:
         self.name = name
+        self.profile = profile
+        self.variants: dict[Profile, _Member] = {}
         self.snapshot: MemberSnapshot | None = None
         self.outcome = MemberOutcome(name, "connecting", now_ns)
         self.answered = asyncio.Event()
@@ -84,34 +99,43 @@ class Hub:
         self._clock = clock
         self._members: dict[str, _Member] = {}
         self._generation = 0
-        self._views: WeakKeyDictionary[VirtualKey, dict[str | None, tuple[int, View]]] = WeakKeyDictionary()
+        self._views: WeakKeyDictionary[VirtualKey, dict[tuple[str | None, Profile], tuple[int, View]]] = (
+            WeakKeyDictionary()
+        )
         self.subscriptions = Subscriptions(self.view)
+        self.watches = ResourceWatches(sessions)
+        self.handed = HandedUris()
 
     def reconfigure(self, servers: Sequence[str], replaced: Iterable[str] = ()) -> None:
         """Take ``servers`` as the members, in this order; start those that are new or ``replaced``."""
         again = set(replaced)
         kept = {name: m for name, m in self._members.items() if name in servers and name not in again}
         for name, member in self._members.items():
-            if name not in kept and member.task is not None:
-                member.task.cancel()
-        self._members = {name: kept.get(name) or self._start(name) for name in servers}
+            if name not in kept:
+                _cancel(member)
+        self._members = {name: kept.get(name) or self._start(name, NOTHING) for name in servers}
         self._moved()
 
     async def stop(self) -> None:
         """End the members' tasks; the sessions are their owner's to close."""
-        tasks = [member.task for member in self._members.values() if member.task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = [task for member in self._members.values() for task in _cancel(member)]
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.watches.stop()
 
     def knows(self, server: str, key: VirtualKey) -> bool:
         """Whether ``server`` exists for ``key``: one without any grant does not."""
         return server in self._members and key.grants.sees_server(server)
 
-    async def ready(self, key: VirtualKey, server: str | None) -> None:
-        """Wait until every member that ``key`` may know of has answered or failed once, but only within
+    async def ready(self, viewer: Viewer) -> None:
+        """Wait until every member that the viewer may know of has answered or failed once, but only within
         ``first_wait_s`` of its start: a member that hangs in its handshake delays nobody after that."""
-        silent = [m for m in self._visible(key, server) if not m.answered.is_set()]
+        members = self._visible(viewer.key, viewer.server)
+        await self._first_answers(members)
+        if viewer.profile.interactive:
+            await self._first_answers([self._variant(member, viewer.profile) for member in members])
+
+    async def _first_answers(self, members: Sequence[_Member]) -> None:
+        silent = [m for m in members if not m.answered.is_set()]
         if not silent:
             return
         youngest = max(m.outcome.since_ns for m in silent)
@@ -123,22 +147,44 @@ class Hub:
         for task in late:
             task.cancel()
 
-    def view(self, key: VirtualKey, server: str | None = None) -> View:
-        """What ``key`` sees now: of all members, or of one under its own names."""
+    def view(self, viewer: Viewer) -> View:
+        """What the viewer sees now: of all members, or of one under its own names."""
+        key, server = viewer.key, viewer.server
         kept = self._views.setdefault(key, {})
-        known = kept.get(server)
+        known = kept.get((server, viewer.profile))
         if known is not None and known[0] == self._generation:
             return known[1]
         visible = self._visible(key, server)
-        view = build_view(
-            [m.snapshot for m in visible if m.snapshot is not None],
-            [m.name for m in visible],
-            key.grants,
-            prefix=server is None,
-            client_prefix=self._settings.client_prefix,
-        )
-        kept[server] = self._generation, view
+        naming = Naming(server is None, self._settings.client_prefix, self._settings.page_size)
+        shown = [found for m in visible if (found := self._shown(m, viewer.profile)) is not None]
+        view = build_view(shown, [m.name for m in visible], key.grants, naming)
+        if len(kept) >= MOST_VIEWS:
+            kept.clear()
+        kept[server, viewer.profile] = self._generation, view
         return view
+
+    def profile(self, server: str, client: Profile) -> Profile:
+        """What ``server`` may ask of such a client: what the client declares, narrowed by policy."""
+        terms = self.sessions.terms(server)
+        if terms.interactive == "never":
+            return NOTHING
+        found = client if terms.roots else client.without("roots")
+        if self._settings.sampling == "gateway":
+            return found.with_sampling()
+        return found.without("sampling") if self._settings.sampling == "refuse" else found
+
+    def session_key(self, server: str, key: VirtualKey, profile: Profile, session: str | None) -> SessionKey:
+        """Which warm session serves this caller (law 4): shared only where that is safe or declared.
+        ``profile`` is what the server may ask; ``session`` is the client's own."""
+        modern = self._is_modern(server)
+        isolation = self.sessions.terms(server).isolation
+        if isolation == "auto":
+            isolation = "shared" if modern else "per_principal"
+        if isolation == "shared":
+            return SessionKey(server)
+        name = key.principal.key
+        partition = f"{name}/{session}" if isolation == "per_session" and session is not None else name
+        return SessionKey(server, partition, NOTHING if modern else profile)
 
     def outcomes(self, key: VirtualKey, server: str | None = None) -> list[MemberOutcome]:
         """Members that are not well, of those that ``key`` may know of."""
@@ -152,15 +198,22 @@ class Hub:
         member = self._members.get(server)
         return member.snapshot if member is not None else None
 
-    def subscribe(self, key: VirtualKey, server: str | None) -> Subscription:
-        """Notices that the key's own view changed."""
-        return self.subscriptions.add(key, server)
+    def subscribe(self, viewer: Viewer) -> Subscription:
+        """Notices that the viewer's own view changed."""
+        return self.subscriptions.add(viewer)
 
     def notified(self, key: SessionKey, notification: Notification) -> None:
         """A member spoke outside of a request."""
         member = self._members.get(key.server)
-        if member is not None and notification.method in _CHANGES:
+        if member is None:
+            return
+        if notification.method in _CHANGES:
             member.changed.set()
+            variant = member.variants.get(key.profile)
+            if variant is not None:
+                variant.changed.set()
+        elif notification.method == UPDATED:
+            self.watches.updated(key, _uri(notification))
 
     def suspect(self, server: str) -> None:
         """A call found ``server`` broken: look again at once, so that lists and ``doctor`` tell of it."""
@@ -173,8 +226,34 @@ class Hub:
         found = (self._members.get(name) for name in names)
         return [m for m in found if m is not None and key.grants.sees_server(m.name)]
 
-    def _start(self, name: str) -> _Member:
-        member = _Member(name, self._clock())
+    def _is_modern(self, server: str) -> bool:
+        snapshot = self.snapshot(server)
+        return snapshot is not None and snapshot.era == "modern"
+
+    def _shown(self, member: _Member, client: Profile) -> Shown | None:
+        variant = member.variants.get(self.profile(member.name, client))
+        snapshot = variant.snapshot if variant is not None and variant.snapshot is not None else member.snapshot
+        if snapshot is None:
+            return None
+        terms = self.sessions.terms(member.name)
+        return Shown(snapshot, terms.prefix or member.name, terms.aliases)
+
+    def _variant(self, member: _Member, client: Profile) -> _Member:
+        """The member as it shows itself to such clients: itself, unless its session depends on them."""
+        profile = self.profile(member.name, client)
+        if not profile.interactive or member.snapshot is None or member.snapshot.era == "modern":
+            return member
+        if self.sessions.terms(member.name).isolation == "shared":
+            return member
+        variant = member.variants.get(profile)
+        if variant is None:
+            if len(member.variants) >= MOST_PROFILES:
+                return member
+            variant = member.variants[profile] = self._start(member.name, profile)
+        return variant
+
+    def _start(self, name: str, profile: Profile) -> _Member:
+        member = _Member(name, profile, self._clock())
         member.task = asyncio.get_running_loop().create_task(self._keep(member), name=f"hub:{name}")
         return member
 
@@ -185,7 +264,7 @@ class Hub:
             member.changed.clear()
             fault = await self._refresh(member)
             member.answered.set()
-            wait_s = REFRESH_S if fault is None else retry_s
+            wait_s = retry_s if fault is not None else None if member.profile.interactive else REFRESH_S
             retry_s = FIRST_RETRY_S if fault is None else min(retry_s * 2, LAST_RETRY_S)
             try:
                 async with asyncio.timeout(wait_s):
@@ -194,7 +273,7 @@ class Hub:
                 continue
 
     async def _refresh(self, member: _Member) -> MemberFault | None:
-        session = await self.sessions.acquire(SessionKey(member.name, CATALOGUE_PARTITION))
+        session = await self.sessions.acquire(SessionKey(member.name, "", member.profile))
         found = session if isinstance(session, MemberFault) else await read_member(member.name, session, self._clock())
         now = self._clock()
         if isinstance(found, MemberFault):
@@ -207,6 +286,8 @@ class Hub:
             member.outcome = MemberOutcome(member.name, "ok", now, taken_ns=now)
             log.info("member_ready", server=member.name, era=found.era, tools=len(found.items["tools"]))
         if moved or recovered:
+            for variant in member.variants.values():
+                variant.changed.set()
             self._moved()
         return None
 
@@ -222,3 +303,18 @@ class Hub:
     def _moved(self) -> None:
         self._generation += 1
         self.subscriptions.check()
+
+
+def _uri(notification: Notification) -> str:
+    try:
+        return msgspec.json.decode(notification.params.get("uri", b""), type=str)
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _cancel(member: _Member) -> list[asyncio.Task[None]]:
+    """End the tasks of a member and of its variants."""
+    tasks = [m.task for m in (member, *member.variants.values()) if m.task is not None]
+    for task in tasks:
+        task.cancel()
+    return tasks

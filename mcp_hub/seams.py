@@ -7,8 +7,7 @@ bytes, split only at the first level, so that unknown fields, key order and numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -56,7 +55,37 @@ class MemberFault(msgspec.Struct, frozen=True, kw_only=True):
 Reply = msgspec.Raw | RpcError | MemberFault
 """How a request to a member ends: the raw ``result``, the member's own error, or a fault."""
 
-OnNotification = Callable[[Notification], None]
+
+class Question(msgspec.Struct, frozen=True):
+    """What a member asks its client in the middle of a call: elicitation, sampling, roots."""
+
+    method: str
+    params: RawObject
+
+
+QuestionAnswer = msgspec.Raw | RpcError
+"""The raw result of a question, or why there is none."""
+
+
+class Caller(Protocol):
+    """On whose behalf a request is made: what it may be asked, and where the answer's companions go."""
+
+    @property
+    def capabilities(self) -> bytes:
+        """What the client declares towards this member, as a raw JSON object; ``{}``: it is never asked."""
+
+    @property
+    def log_level(self) -> str | None:
+        """From which level on the client wants log messages; ``None``: it did not say."""
+
+    @property
+    def wants_progress(self) -> bool: ...
+
+    def notified(self, notification: Notification) -> None:
+        """A notification that belongs to this request."""
+
+    async def ask(self, question: Question) -> QuestionAnswer:
+        """Put a question to the client; returns however that ends. Cancelling it withdraws the question."""
 
 
 class Session(Protocol):
@@ -74,27 +103,24 @@ class Session(Protocol):
         params: RawObject,
         *,
         timeout: float,
-        on_notification: OnNotification | None = None,
+        caller: Caller | None = None,
     ) -> Reply:
-        """Send one request and wait for its answer, at most ``timeout`` seconds.
+        """Send one request and wait for its answer.
 
-        The session mints ids and progress tokens, stamps the era's ``_meta`` and headers, and
-        delivers the notifications that belong to this request. Cancelling the awaiting task
-        cancels the request at the member as its era and transport say.
+        ``timeout`` bounds the silence of the member, in seconds: progress begins it anew, and it stands
+        still while a question waits for a person. The session mints ids and progress tokens, stamps the
+        era's ``_meta`` and headers, and delivers the notifications and questions that belong to this
+        request. Cancelling the awaiting task cancels the request at the member as its era and transport
+        say.
         """
+
+    async def notify(self, method: str, params: RawObject) -> None:
+        """Tell the member something that has no answer."""
+
+    async def forgotten(self) -> None:
+        """Return when the member no longer knows what it was told: the session is lost, or begun anew."""
 
     @property
     def in_flight(self) -> int: ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SessionKey:
-    """Which warm session serves a call: law 4, identity is part of every key."""
-
-    server: str
-    partition: str
-    """Empty when shared; the virtual key's name (or a client session) when isolated."""
-    profile: str = ""
-    """Digest of the client capabilities that the session declared; empty: none."""

@@ -7,38 +7,62 @@ subscriber that has not yet taken its notice gets no second one.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mcp_hub.capabilities import NOTHING, Profile
+from mcp_hub.seams import Notification
 from mcp_hub.view import View
 from policies.identity import VirtualKey
 
 COALESCE_S = 0.05
+MOST_NOTICES = 1_000
+"""Notices that wait for a listener that does not read; the oldest are dropped, since each only says: look again."""
 
 ChangeKind = Literal["tools", "prompts", "resources"]
 Digests: TypeAlias = dict[ChangeKind, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Viewer:
+    """Who looks: a key, at everything or at one server, with what its client can be asked (which decides
+    what some servers offer)."""
+
+    key: VirtualKey
+    server: str | None
+    profile: Profile = NOTHING
+
+
 class Subscription:
-    """One listener's view of one key: ``next`` waits for what has changed."""
+    """One listener's view: ``next`` waits for what has changed."""
 
-    __slots__ = ("_digests", "_owner", "_pending", "_woken", "key", "server")
+    __slots__ = ("_digests", "_notices", "_owner", "_pending", "_woken", "viewer")
 
-    def __init__(self, owner: Subscriptions, key: VirtualKey, server: str | None, digests: Digests) -> None:
+    def __init__(self, owner: Subscriptions, viewer: Viewer, digests: Digests) -> None:
         self._owner = owner
-        self.key = key
-        self.server = server
+        self.viewer = viewer
         self._digests = digests
         self._pending: set[ChangeKind] = set()
+        self._notices: deque[Notification] = deque(maxlen=MOST_NOTICES)
         self._woken = asyncio.Event()
 
-    async def next(self) -> list[ChangeKind]:
-        """The kinds that changed since the last call; waits for the first."""
+    async def next(self) -> list[Notification]:
+        """What there is to tell since the last call; waits for the first."""
         await self._woken.wait()
         self._woken.clear()
-        changed = sorted(self._pending)
+        changed = [Notification(f"notifications/{kind}/list_changed", {}) for kind in sorted(self._pending)]
+        changed.extend(self._notices)
         self._pending.clear()
+        self._notices.clear()
         return changed
+
+    def tell(self, notification: Notification) -> None:
+        """Something else than a list for this listener; one that waits already is not repeated."""
+        if notification not in self._notices:
+            self._notices.append(notification)
+            self._woken.set()
 
     def close(self) -> None:
         self._owner.remove(self)
@@ -54,13 +78,13 @@ class Subscription:
 class Subscriptions:
     """All live subscriptions of a hub."""
 
-    def __init__(self, view: Callable[[VirtualKey, str | None], View]) -> None:
+    def __init__(self, view: Callable[[Viewer], View]) -> None:
         self._view = view
         self._live: set[Subscription] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, key: VirtualKey, server: str | None) -> Subscription:
-        subscription = Subscription(self, key, server, self._digests(key, server))
+    def add(self, viewer: Viewer) -> Subscription:
+        subscription = Subscription(self, viewer, self._digests(viewer))
         self._live.add(subscription)
         return subscription
 
@@ -68,7 +92,7 @@ class Subscriptions:
         self._live.discard(subscription)
 
     def count(self, key: VirtualKey) -> int:
-        return sum(1 for subscription in self._live if subscription.key is key)
+        return sum(1 for subscription in self._live if subscription.viewer.key is key)
 
     def check(self) -> None:
         """Something changed: compare every subscriber's view soon, once for many changes."""
@@ -78,10 +102,10 @@ class Subscriptions:
     def _compare(self) -> None:
         self._timer = None
         for subscription in self._live:
-            subscription.compare(self._digests(subscription.key, subscription.server))
+            subscription.compare(self._digests(subscription.viewer))
 
-    def _digests(self, key: VirtualKey, server: str | None) -> Digests:
-        lists = self._view(key, server).lists
+    def _digests(self, viewer: Viewer) -> Digests:
+        lists = self._view(viewer).lists
         return {
             "tools": lists["tools"].digest,
             "prompts": lists["prompts"].digest,

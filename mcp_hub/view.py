@@ -2,6 +2,9 @@
 
 A view is made of the members' snapshots by the same admission that judges calls. It holds the table
 from exposed names back to (server, original) and the lists as bytes that only need a request id.
+
+A resource's URI is exposed as it is, because clients and pages read meaning into it. When a second member
+offers the same one, the second is exposed as ``tollkeeper:<server>/<uri>``.
 """
 
 from __future__ import annotations
@@ -36,11 +39,30 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class ListBytes:
-    """One list, framed for both eras: ``[{…},{…}]``."""
+class Shown:
+    """One member's part of a view: what it offers, and how its names begin."""
 
-    modern: bytes
-    legacy: bytes
+    snapshot: MemberSnapshot
+    prefix: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How names are exposed. ``prefix``: beside other servers; ``client_prefix``: characters kept for the
+    client's own prefix; ``page_size``: items on one page of a list."""
+
+    prefix: bool
+    client_prefix: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListBytes:
+    """One list, page by page, framed for both eras: ``[{…},{…}]``."""
+
+    modern: tuple[bytes, ...]
+    legacy: tuple[bytes, ...]
     digest: str
     count: int
 
@@ -56,32 +78,50 @@ class View:
     lists: Mapping[ItemKind, ListBytes]
     servers: tuple[str, ...]
     """The servers that this key may know of."""
+    renamed: Mapping[str, Mapping[str, str]]
+    """By server: its resources whose URIs are exposed otherwise."""
 
-    def array(self, kind: ItemKind, era: Era) -> bytes:
+    def pages(self, kind: ItemKind, era: Era) -> tuple[bytes, ...]:
         found = self.lists[kind]
         return found.modern if era == "modern" else found.legacy
 
 
-def build_view(
-    snapshots: Sequence[MemberSnapshot], servers: Iterable[str], grants: Grants, *, prefix: bool, client_prefix: int
-) -> View:
-    """Filter ``snapshots`` (in configured order) by ``grants``; ``prefix=False`` keeps own names."""
+def wrapped_uri(server: str, uri: str) -> str:
+    """How the URI of ``server`` is exposed when another member has it already."""
+    return f"tollkeeper:{server}/{uri}"
+
+
+def own_uri(server: str, uri: str) -> str:
+    """The member's own form of an exposed URI."""
+    return uri.removeprefix(f"tollkeeper:{server}/")
+
+
+def build_view(members: Sequence[Shown], servers: Iterable[str], grants: Grants, naming: Naming) -> View:
+    """Filter ``members`` (in configured order) by ``grants``."""
     tables: dict[ItemKind, dict[str, Origin]] = {}
     lists: dict[ItemKind, ListBytes] = {}
+    renamed: dict[str, dict[str, str]] = {}
     for listing in LISTINGS:
         table: dict[str, Origin] = {}
+        aliases: dict[str, Origin] = {}
         shown: list[tuple[str, Item]] = []
-        for snapshot in snapshots:
-            for item in snapshot.items[listing.kind]:
-                if not grants.allows(_SUBJECTS[listing.kind], snapshot.server, item.name):
+        for member in members:
+            server = member.snapshot.server
+            for item in member.snapshot.items[listing.kind]:
+                if not grants.allows(_SUBJECTS[listing.kind], server, item.name):
                     continue
-                named = prefix and listing.name == "name"
-                name = exposed_name(snapshot.server, item.name, client_prefix) if named else item.name
-                if name not in table:  # a URI that two members offer is the first one's
-                    table[name] = Origin(snapshot.server, item.name)
+                origin = Origin(server, item.name)
+                name = _exposed(listing, member.prefix, item.name, naming)
+                if name in table and listing.name != "name":
+                    name = wrapped_uri(server, item.name)
+                    renamed.setdefault(server, {})[item.name] = name
+                if name not in table:
+                    table[name] = origin
                     shown.append((name, item))
-        tables[listing.kind] = table
-        lists[listing.kind] = _frame(listing, shown)
+                for alias in member.aliases:
+                    aliases.setdefault(_exposed(listing, alias, item.name, naming), origin)
+        tables[listing.kind] = {**aliases, **table}
+        lists[listing.kind] = _frame(listing, shown, naming.page_size)
     return View(
         tools=tables["tools"],
         prompts=tables["prompts"],
@@ -89,23 +129,32 @@ def build_view(
         templates=tables["templates"],
         lists=lists,
         servers=tuple(servers),
+        renamed=renamed,
     )
 
 
-def _frame(listing: Listing, shown: Sequence[tuple[str, Item]]) -> ListBytes:
-    rendered = [_render(listing, name, item) for name, item in shown]
-    modern = b"[" + b",".join(rendered) + b"]"
+def _exposed(listing: Listing, prefix: str, name: str, naming: Naming) -> str:
+    named = naming.prefix and listing.name == "name"
+    return exposed_name(prefix, name, naming.client_prefix) if named else name
+
+
+def _frame(listing: Listing, shown: Sequence[tuple[str, Item]], page_size: int) -> ListBytes:
+    modern = [_render(listing, name, item) for name, item in shown]
+    legacy = modern
     if listing.kind == "tools":
-        older = [_for_legacy(item, text) for (_, item), text in zip(shown, rendered, strict=True)]
-        legacy = b"[" + b",".join(older) + b"]"
-    else:
-        legacy = modern
-    return ListBytes(modern, legacy, hashlib.sha256(modern).hexdigest(), len(shown))
+        legacy = [_for_legacy(item, text) for (_, item), text in zip(shown, modern, strict=True)]
+    digest = hashlib.sha256(b"\0".join(modern)).hexdigest()
+    return ListBytes(_pages(modern, page_size), _pages(legacy, page_size), digest, len(shown))
+
+
+def _pages(items: Sequence[bytes], size: int) -> tuple[bytes, ...]:
+    starts = range(0, max(1, len(items)), size)
+    return tuple(b"[" + b",".join(items[start : start + size]) + b"]" for start in starts)
 
 
 def _render(listing: Listing, name: str, item: Item) -> bytes:
-    if listing.name == "name" and name != item.name:
-        return msgspec.json.encode({**item.raw, "name": name})
+    if name != item.name:
+        return msgspec.json.encode({**item.raw, listing.name: name})
     return msgspec.json.encode(item.raw)
 
 

@@ -84,6 +84,11 @@ class Attempt:
         if self._flight is not None:
             self._flight.emit(event, size)
 
+    @property
+    def heard(self) -> bool:
+        """Somebody listens now."""
+        return self._flight is not None and self._flight.heard
+
     async def room(self) -> None:
         """Wait until the slowest listener has caught up."""
         if self._flight is not None:

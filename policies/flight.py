@@ -91,17 +91,18 @@ class Flight(Generic[R]):
         "_landing",
         "_listeners",
         "_missed",
-        "_on_abandon",
         "_result",
         "_room",
         "_task",
         "cancelled",
+        "on_abandon",
     )
 
     def __init__(self, *, on_abandon: OnAbandon = "cancel", replay: bool = False) -> None:
         self._listeners: list[Listener] = []
         self._history: list[tuple[object, int]] | None = [] if replay else None
-        self._on_abandon = on_abandon
+        self.on_abandon = on_abandon
+        """What the last listener's leaving means; it may change while a call waits for an answer."""
         self._task: asyncio.Task[None] | None = None
         self._result: R | None = None
         self._failure: BaseException | None = None
@@ -148,7 +149,7 @@ class Flight(Generic[R]):
             return
         self._listeners.remove(listener)
         self.drained()
-        if not self._listeners and self._on_abandon == "cancel":
+        if not self._listeners and self.on_abandon == "cancel":
             self.cancel()
 
     def cancel(self, reason: CancelReason = "caller") -> None:
@@ -173,6 +174,11 @@ class Flight(Generic[R]):
         self._landing = False
         if self._missed is not None:
             self.cancel(self._missed)
+
+    @property
+    def heard(self) -> bool:
+        """Somebody listens now."""
+        return bool(self._listeners)
 
     @property
     def done(self) -> bool:

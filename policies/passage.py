@@ -34,7 +34,7 @@ from policies.run_limits import RunTiers
 from policies.runs import ToolUseIndex
 from policies.settlement import charge
 from policies.tiers import RateUnit, Tier
-from policies.types import Call, CallKind, Estimate, ModelCall, Outcome, Refusal
+from policies.types import Call, CallKind, Estimate, ModelCall, Outcome, Refusal, ToolCall
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ class Passage:
         tiers = self.tiers(key, call)
         if isinstance(tiers, Refusal):
             return self._refuse(key, call, tiers)
-        metered = await self._counters.meter(tiers, _UNITS[call.kind], self._clock())
+        metered = await self._counters.meter(tiers, _units(call), self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
         trip = Trip(key, call, tiers, targets, dispatch, terms.deadline_s)
@@ -174,7 +174,7 @@ class Passage:
         is skipped; a payer's exhaustion is final."""
         refusal: Refusal | None = None
         call = trip.call
-        units = REQUESTS if "requests" in _UNITS[call.kind] else ()
+        units = REQUESTS if "requests" in _units(call) else ()
         for target in targets:
             strict = self._enforced.strict or any_strict(trip.tiers, target.tiers)
             estimate = self._estimate(trip, target)
@@ -296,6 +296,11 @@ _STOPPED = Outcome(
 _DEFECT = Outcome(
     kind="failed", code="internal_error", message="The gate failed inside; the operator's log has the reason."
 )
+
+
+def _units(call: Call) -> tuple[RateUnit, ...]:
+    """A later round of a call is not a call of its own; it is bounded like what costs nothing."""
+    return ("free_calls",) if isinstance(call, ToolCall) and call.continues else _UNITS[call.kind]
 
 
 def _timed_out(seconds: float) -> Outcome:

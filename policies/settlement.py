@@ -7,6 +7,7 @@
 | never sent, or refused by the upstream before content | nothing | none |
 | sent, then cancelled, cut or timed out | reported part, else estimated input and seen output | estimated |
 | a price per call, once the request was sent | that price | configured |
+| a round of a tool call that ended with a question | nothing: the last round pays | none |
 
 An upstream's counts are taken at their word between zero and ``MOST_TOKENS``: a negative count would
 give money back, and one that no database column holds would stop the ledger.
@@ -39,6 +40,8 @@ def charge(attempt: Attempt, estimate: Estimate, outcome: Outcome) -> Charge:
     """Decide by the table above."""
     price = attempt.target.price
     if attempt.progress == "unsent" or (outcome.kind == "failed" and outcome.status >= 400 and not attempt.committed):
+        return NOTHING
+    if outcome.unfinished:
         return NOTHING
     if attempt.call.kind != "model":
         return Charge(price.per_call_nano, NO_USAGE, "configured" if price.per_call_nano else "none")

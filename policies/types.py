@@ -87,6 +87,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The member's own name for it: tool or prompt name, or resource URI."""
     kind: CallKind = "tool"
+    continues: bool = False
+    """A later round of a call that was counted before."""
 
 
 Call = ModelCall | ToolCall
@@ -168,5 +170,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the upstream reported; ``None`` when it reported nothing."""
     upstream_request_id: str | None = None
     stop_reason: str | None = None
+    unfinished: bool = False
+    """The call goes on in a later request, which pays for it."""
     retryable: bool = False
     """Another target may be tried: the failure is this target's own, and nothing was emitted."""

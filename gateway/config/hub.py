@@ -44,7 +44,38 @@ class McpServer(Section):
         description="Who shares a session with this server: everybody, the calls of one virtual key, or of one client "
         "session. Absent: `shared` for servers that speak the stateless protocol, else `per_principal`.",
     )
-    timeout: Seconds = Field(default=60.0, description="Seconds that one call may take.")
+    timeout: Seconds = Field(
+        default=60.0,
+        description="Seconds of silence after which a call has failed. Progress begins them anew; they stand still "
+        "while a person is asked something.",
+    )
+    tool_timeouts: dict[Pattern, Seconds] = Field(
+        default={}, description="Other timeouts by tool name; the first pattern that matches stands."
+    )
+    era: Literal["modern", "legacy"] | None = Field(
+        default=None,
+        description="Protocol of the server: `modern` (2026-07-28) or `legacy` (initialize). Absent: found out by a "
+        "probe, which costs 5 seconds when a legacy program ignores it.",
+    )
+    interactive: Literal["auto", "serial", "never"] = Field(
+        default="auto",
+        description="Whether the server may ask its caller in the middle of a call (elicitation, sampling, roots). "
+        "`auto`: whatever the caller declares. `serial`: so, and one such call at a time from the start. `never`: no.",
+    )
+    roots: bool | None = Field(
+        default=None,
+        description="Whether callers' roots (paths on their machines) are passed to the server. Absent: to a `url`, "
+        "not to a `command`, which would look for them on the gateway's own disk.",
+    )
+    prefix: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
+        description="What stands before `__` in its tools' names on `/mcp`. Absent: the server's name.",
+    )
+    aliases: tuple[str, ...] = Field(
+        default=(),
+        description="Former names or prefixes: tools called by their old names are still found, and not listed.",
+    )
     enabled: bool = Field(default=True, description="`false`: kept in the file, not started and not listed.")
 
 
@@ -65,5 +96,20 @@ class Mcp(Section):
     )
     sampling: Literal["client", "gateway", "refuse"] = Field(
         default="client",
-        description="Who answers a server's sampling request: the caller, a configured model route, nobody.",
+        description="Who answers a server's sampling request: the caller (if it can), the gateway with "
+        "`sampling_model`, nobody.",
     )
+    sampling_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Model that answers with `sampling: gateway`. The call is checked, paid and recorded as one of "
+        "the caller's own.",
+    )
+    page_size: int = Field(
+        default=1_000, ge=1, le=100_000, description="Items on one page of a list; clients ask for the next page."
+    )
+    park_seconds: Seconds = Field(
+        default=600.0, description="How long a call waits for a modern client to come back with an answer."
+    )
+    max_parked: int = Field(default=1_000, ge=0, description="Calls that may wait so at the same time.")
+    max_parked_per_key: int = Field(default=16, ge=0, description="The same, of one virtual key.")

@@ -39,7 +39,6 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
     Inactive(("server", "trusted_proxies")),
-    Inactive(("mcp", "sampling")),
     Inactive(("fallbacks",)),
     Inactive(("cache",)),
     Inactive(("semantic_cache",)),

@@ -26,48 +26,45 @@ from gateway.surfaces.http import (
     send_bytes,
     send_json,
 )
-from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal
+from gateway.surfaces.mcp_answers import Answer
 from gateway.surfaces.mcp_batches import answer_batch, is_batch, never, read_batch
+from gateway.surfaces.mcp_calls import CallParts, McpCalls
 from gateway.surfaces.mcp_exchange import Exchange, server_of
-from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker, McpRequests
-from gateway.surfaces.mcp_streams import CallStream, change_stream, listen_stream
-from mcp_hub.dispatch import MemberCall, MemberDispatch, ToolPrice
-from mcp_hub.hub import Hub
+from gateway.surfaces.mcp_notices import McpNotices
+from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker
+from gateway.surfaces.mcp_streams import change_stream
+from mcp_hub.capabilities import NOTHING, read_profile
 from mcp_hub.seams import LEGACY_VERSIONS
+from mcp_hub.subscriptions import Viewer
 from mcp_hub.wire import legacy, modern
-from mcp_hub.wire.client_sessions import ClientSession, ClientSessions
+from mcp_hub.wire.client_sessions import ClientFacts, ClientSession, ClientSessions
 from mcp_hub.wire.messages import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     Message,
     WireError,
+    answer_of,
     error_bytes,
     log_level,
     read_message,
     result_bytes,
 )
-from policies.identity import Directory, VirtualKey
+from policies.identity import Directory
 from policies.ids import new_call_id
-from policies.passage import Passage, Terms
 from policies.types import CallContext, Refusal, ToolCall
 
 SESSION_HEADER = b"mcp-session-id"
-MAX_STREAMS_PER_KEY = 1_000
 
 
 @dataclass(frozen=True)
 class McpParts:
     """What the surface is composed of."""
 
-    hub: Hub
-    requests: McpRequests
+    calls: CallParts
     sessions: ClientSessions
-    passage: Passage
     directory: Directory
-    price: Callable[[], ToolPrice]
     clock: Callable[[], int]
     max_body_bytes: int
-    deadline_s: float
 
 
 class McpSurface:
@@ -75,6 +72,10 @@ class McpSurface:
 
     def __init__(self, parts: McpParts) -> None:
         self._parts = parts
+        self._hub = parts.calls.hub
+        self._requests = parts.calls.requests
+        self._calls = McpCalls(parts.calls)
+        self._notices = McpNotices(self._hub, self._requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_ns = self._parts.clock()
@@ -82,11 +83,11 @@ class McpSurface:
         key = identify(self._parts.directory, headers)
         if isinstance(key, Refusal):
             context = CallContext(call_id=new_call_id(started_ns), started_ns=started_ns, surface="mcp")
-            self._parts.passage.refuse(None, ToolCall(context=context, server="", name=""), key)
+            self._parts.calls.passage.refuse(None, ToolCall(context=context, server="", name=""), key)
             await _refuse_identity(send, key)
             return
         server = server_of(scope["path"])
-        if server is not None and not self._parts.hub.knows(server, key):
+        if server is not None and not self._hub.knows(server, key):
             await send_json(send, 404, {"error": {"code": "unknown_server", "message": f"Unknown server: {server}"}})
             return
         exchange = Exchange(scope, receive, send, headers, key, server, started_ns)
@@ -120,7 +121,7 @@ class McpSurface:
         messages = read_batch(body, self._session(exchange).version)
 
         async def handle(send: Send, message: Message) -> None:
-            await self._legacy(replace(exchange, send=send, receive=never), message)
+            await self._legacy(replace(exchange, send=send, receive=never, batched=True), message)
 
         answer = await answer_batch(messages, handle)
         await send_bytes(exchange.send, 200 if answer else 202, (JSON,) if answer else (), answer)
@@ -140,16 +141,15 @@ class McpSurface:
         if message.request_id is None:
             await send_bytes(exchange.send, 202, (), b"")
             return
-        asker = Asker(exchange.key, exchange.server, "modern")
+        profile = read_profile(bytes(message.meta[modern.META_CAPABILITIES]))
+        asker = Asker(exchange.key, exchange.server, "modern", profile=profile)
         if message.method == "subscriptions/listen":
-            self._check_streams(exchange.key, message.request_id)
-            subscription = self._parts.hub.subscribe(exchange.key, exchange.server)
-            await listen_stream(exchange.receive, exchange.send, message, subscription)
+            await self._notices.listen(exchange, asker, message, message.request_id)
         elif message.method in CALLS:
-            await self._call(exchange, asker, message, message.request_id, None)
+            await self._calls.call(exchange, asker, message, message.request_id, None)
         elif message.method == "server/discover":
-            await self._parts.hub.ready(exchange.key, exchange.server)
-            await _answer(exchange.send, self._parts.requests.discover(asker, message.request_id))
+            await self._hub.ready(asker.viewer)
+            await _answer(exchange.send, self._requests.discover(asker, message.request_id))
         else:
             await self._list(exchange, asker, message, message.request_id)
 
@@ -158,12 +158,15 @@ class McpSurface:
             await self._initialize(exchange, message, message.request_id)
             return
         session = self._session(exchange)
-        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, session.version)
+        profile = NOTHING if exchange.batched else session.profile
+        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, session.version, profile)
         if message.request_id is None or message.method is None:
-            self._notified(session, message)
+            await self._told(exchange, asker, session, message)
             await send_bytes(exchange.send, 202, (), b"")
         elif message.method in CALLS:
-            await self._call(exchange, asker, message, message.request_id, session)
+            await self._calls.call(exchange, asker, message, message.request_id, session)
+        elif message.method in ("resources/subscribe", "resources/unsubscribe"):
+            await _answer(exchange.send, self._notices.subscribe(asker, session, message, message.request_id))
         elif message.method in LISTS:
             await self._list(exchange, asker, message, message.request_id)
         elif message.method in ("ping", "logging/setLevel"):
@@ -175,45 +178,20 @@ class McpSurface:
 
     async def _initialize(self, exchange: Exchange, message: Message, request_id: bytes) -> None:
         version = legacy.negotiate(message)
-        await self._parts.hub.ready(exchange.key, exchange.server)
-        session = self._parts.sessions.open(exchange.key, exchange.server, version)
+        declared = message.params.get("capabilities")
+        profile = read_profile(bytes(declared) if declared is not None else None)
+        await self._hub.ready(Viewer(exchange.key, exchange.server, profile))
+        session = self._parts.sessions.open(exchange.key, exchange.server, ClientFacts(version, profile))
         if session is None:
             data = {"code": "too_many_sessions"}
             raise WireError(INVALID_REQUEST, "Too many sessions are open", status=429, request_id=request_id, data=data)
-        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, version)
-        answer = self._parts.requests.initialize(asker, version, request_id)
+        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, version, profile)
+        answer = self._requests.initialize(asker, version, request_id)
         await _answer(exchange.send, answer, ((SESSION_HEADER, session.session_id.encode()),))
 
     async def _list(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
-        await self._parts.hub.ready(exchange.key, exchange.server)
-        await _answer(exchange.send, self._parts.requests.list_answer(asker, message, request_id))
-
-    async def _call(
-        self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
-    ) -> None:
-        parts = self._parts
-        call = parts.requests.call(asker, message)
-        if call.origin is None:
-            await parts.hub.ready(exchange.key, exchange.server)
-            call = parts.requests.call(asker, message)
-        level = session.log_level if session is not None else modern.wanted_level(message)
-        asked = Asked(asker.era, request_id, call.kind, call.asked, level)
-        entry = _entry(call, parts.requests, asker, message, exchange)
-        # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
-        terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
-        flight = await parts.passage.enter(exchange.key, entry, MemberDispatch(parts.hub, call, parts.price()), terms)
-        if isinstance(flight, Refusal):
-            await _answer(exchange.send, of_refusal(asked, flight))
-            return
-        stream = CallStream(exchange.receive, exchange.send, asked, message)
-        if session is None:
-            await stream.relay(flight)
-            return
-        session.flights[request_id] = flight
-        try:
-            await stream.relay(flight)
-        finally:
-            session.flights.pop(request_id, None)
+        await self._hub.ready(asker.viewer)
+        await _answer(exchange.send, self._requests.list_answer(asker, message, request_id))
 
     async def _get(self, exchange: Exchange) -> None:
         """The stream of change notices of a legacy session; the modern wire has none."""
@@ -223,14 +201,13 @@ class McpSurface:
         if "text/event-stream" not in exchange.headers.get("accept", ""):
             raise WireError(INVALID_REQUEST, "Accept must include text/event-stream", status=406)
         session = self._session(exchange)
-        if session.streaming:
+        if session.notices is not None:
             raise WireError(INVALID_REQUEST, "This session already has a stream", status=409)
-        session.streaming = True
+        session.notices = self._hub.subscribe(Viewer(exchange.key, exchange.server, session.profile))
         try:
-            subscription = self._parts.hub.subscribe(exchange.key, exchange.server)
-            await change_stream(exchange.receive, exchange.send, subscription)
+            await change_stream(exchange.receive, exchange.send, session.notices)
         finally:
-            session.streaming = False
+            session.notices = None
 
     async def _delete(self, exchange: Exchange) -> None:
         if "mcp-session-id" not in exchange.headers:
@@ -250,25 +227,15 @@ class McpSurface:
             raise WireError(INVALID_REQUEST, "Session not found", status=404)
         return session
 
-    def _notified(self, session: ClientSession, message: Message) -> None:
-        """A cancellation ends exactly the call it names; one that has ended, or never was, is ignored."""
-        if message.method == "notifications/cancelled":
+    async def _told(self, exchange: Exchange, asker: Asker, session: ClientSession, message: Message) -> None:
+        """A notification, or the answer to a question. A cancellation ends exactly the call it names; one that
+        has ended, or never was, is ignored."""
+        if message.method is None:
+            session.answered(message.request_id or b"", answer_of(message))
+        elif message.method == "notifications/cancelled":
             flight = session.flights.get(bytes(message.params.get("requestId", b"")))
             if flight is not None:
                 flight.cancel()
-
-    def _check_streams(self, key: VirtualKey, request_id: bytes) -> None:
-        if self._parts.hub.subscriptions.count(key) >= MAX_STREAMS_PER_KEY:
-            data = {"code": "too_many_streams"}
-            raise WireError(INVALID_REQUEST, "Too many streams are open", status=429, request_id=request_id, data=data)
-
-
-def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:
-    context = requests.context(asker, message, exchange.started_ns, exchange.headers)
-    origin = call.origin
-    if origin is None:
-        return ToolCall(context=context, server=exchange.server or "", name=call.asked[:500], kind=call.kind)
-    return ToolCall(context=context, server=origin.server, name=origin.name, kind=call.kind)
 
 
 async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:

@@ -8,12 +8,13 @@ told the same way (``io.tollkeeper/fault``); for other methods both are JSON-RPC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from mcp_hub.seams import Era, MemberFault, RpcError
+from mcp_hub.uris import expose
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.messages import (
     INTERNAL_ERROR,
@@ -45,6 +46,8 @@ class Asked:
     name: str
     log_level: str | None = None
     """Log messages from this level on; ``None``: what the era does without a wish (all, or none)."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """The member's URIs that this client knows under other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def of_settled(asked: Asked, settled: Settled) -> Answer:
     outcome = settled.outcome
     reply = outcome.reply
     if isinstance(reply, msgspec.Raw):
-        return Answer(200, result_bytes(asked.request_id, _result(asked, reply)))
+        return of_result(asked, reply)
     if isinstance(reply, RpcError):
         return _member_error(asked, reply)
     facts: dict[str, Json] = {"code": outcome.code or "internal_error", "server": settled.row.provider}
@@ -85,6 +88,13 @@ def of_settled(asked: Asked, settled: Settled) -> Answer:
         facts["stage"] = reply.stage
     message = f"The MCP server {settled.row.provider!r} did not answer: {outcome.message}"
     return _told(asked, message, FAULT_META, facts)
+
+
+def of_result(asked: Asked, reply: msgspec.Raw) -> Answer:
+    """A result, in the shape of the client's era."""
+    if asked.renamed:
+        reply = expose(reply, asked.renamed)
+    return Answer(200, result_bytes(asked.request_id, _result(asked, reply)))
 
 
 def _result(asked: Asked, reply: msgspec.Raw) -> bytes:

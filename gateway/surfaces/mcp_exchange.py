@@ -23,6 +23,8 @@ class Exchange:
     key: VirtualKey
     server: str | None
     started_ns: int
+    batched: bool = False
+    """Part of a batch: there is no stream to put a question on."""
 
     def is_legacy(self, message: Message) -> bool:
         header = self.headers.get("mcp-protocol-version")

@@ -14,12 +14,15 @@ import msgspec
 
 from gateway.surfaces.mcp_answers import Answer, error_status
 from gateway.surfaces.runs import LIMITS_HEADER, MAX_RUN_LENGTH, trace_id
+from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import ItemKind
-from mcp_hub.dispatch import MemberCall
+from mcp_hub.cursors import Cursors
+from mcp_hub.dispatch import Client, MemberCall
 from mcp_hub.hub import Hub
 from mcp_hub.seams import MODERN_VERSION, Era
+from mcp_hub.subscriptions import Viewer
 from mcp_hub.templates import match_template
-from mcp_hub.view import Origin, View
+from mcp_hub.view import Origin, View, own_uri
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.messages import (
     INVALID_PARAMS,
@@ -64,6 +67,25 @@ class Asker:
     era: Era
     session: str | None = None
     version: str = MODERN_VERSION
+    profile: Profile = NOTHING
+    """What its client can be asked."""
+
+    @property
+    def viewer(self) -> Viewer:
+        return Viewer(self.key, self.server, self.profile)
+
+    @property
+    def bound(self) -> bytes:
+        """Whom a token for this asker is bound to."""
+        return f"{self.key.principal.key}\0{self.server or ''}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How the gate presents itself to MCP clients."""
+
+    server_info: Mapping[str, str]
+    instructions: str | None = None
 
 
 class McpRequests:
@@ -74,9 +96,11 @@ class McpRequests:
         hub: Hub,
         tool_uses: ToolUseIndex,
         clock: Callable[[], int],
-        server_info: Mapping[str, str],
-        instructions: str | None,
+        cursors: Cursors,
+        presentation: Presentation,
     ) -> None:
+        server_info, instructions = presentation.server_info, presentation.instructions
+        self._cursors = cursors
         self._hub = hub
         self._tool_uses = tool_uses
         self._clock = clock
@@ -85,20 +109,31 @@ class McpRequests:
         self._plain_meta = msgspec.json.encode({modern.META_SERVER_INFO: self._server_info})
 
     def list_answer(self, asker: Asker, message: Message, request_id: bytes) -> Answer:
-        """A list from memory."""
-        cursor = message.params.get("cursor")
-        if cursor is not None and bytes(cursor) != b"null":
-            # Lists are one page, so no cursor was ever handed out.
+        """A page of a list, from memory."""
+        method = message.method or ""
+        kind, field = LISTS[method]
+        view = self._hub.view(asker.viewer)
+        pages, digest = view.pages(kind, asker.era), view.lists[kind].digest
+        page = self._page(asker, message, digest)
+        if page is None or page >= len(pages):
             text = "Invalid cursor"
             return Answer(error_status(asker.era, INVALID_PARAMS), error_bytes(request_id, INVALID_PARAMS, text))
-        kind, field = LISTS[message.method or ""]
-        array = self._hub.view(asker.key, asker.server).array(kind, asker.era)
+        array = pages[page]
+        cursor = self._cursors.seal(asker.bound, method, digest, page + 1) if page + 1 < len(pages) else None
         outcomes = self._outcomes(asker)
         if asker.era == "modern":
             meta = self._plain_meta if not outcomes else self._meta(outcomes)
-            return Answer(200, result_bytes(request_id, modern.list_result(field, array, meta, fresh=not outcomes)))
+            return Answer(
+                200, result_bytes(request_id, modern.list_result(field, array, meta, cursor=cursor, fresh=not outcomes))
+            )
         told = msgspec.json.encode({OUTCOMES_META: outcomes}) if outcomes else None
-        return Answer(200, result_bytes(request_id, legacy.list_result(field, array, told)))
+        return Answer(200, result_bytes(request_id, legacy.list_result(field, array, told, cursor)))
+
+    def _page(self, asker: Asker, message: Message, digest: str) -> int | None:
+        raw = message.params.get("cursor")
+        if raw is None or bytes(raw) == b"null":
+            return 0
+        return self._cursors.page(string_of(raw) or "", asker.bound, message.method or "", digest)
 
     def discover(self, asker: Asker, request_id: bytes) -> Answer:
         meta = {modern.META_SERVER_INFO: self._server_info}
@@ -111,20 +146,22 @@ class McpRequests:
         )
         return Answer(200, result_bytes(request_id, result))
 
-    def call(self, asker: Asker, message: Message) -> MemberCall:
+    def call(self, asker: Asker, message: Message, client: Client) -> MemberCall:
         """A request for a member, resolved by the asker's own view. Raises ``WireError``."""
         kind = CALLS[message.method or ""]
-        view = self._hub.view(asker.key, asker.server)
+        view = self._hub.view(asker.viewer)
         if kind == "completion":
-            return self._completion(asker, message, view)
+            return self._completion(asker, message, view, client)
         name = required_string(message, "uri" if kind == "resource" else "name")
         if kind == "tool":
             origin = view.tools.get(name)
         elif kind == "prompt":
             origin = view.prompts.get(name)
         else:
-            origin = self._resource(asker, view, name)
-        return MemberCall(kind=kind, asked=name, origin=origin, params=message.params, session=asker.session)
+            origin = self.resource(asker, name)
+        return MemberCall(
+            kind=kind, asked=name, origin=origin, params=message.params, session=asker.session, client=client
+        )
 
     def context(self, asker: Asker, message: Message, started_ns: int, headers: Mapping[str, str]) -> CallContext:
         """Run and parent, as far as the client tells (design: runs)."""
@@ -145,17 +182,26 @@ class McpRequests:
             agent_id=asked.agent_id if asked is not None else None,
         )
 
-    def _resource(self, asker: Asker, view: View, uri: str) -> Origin | None:
-        """A listed resource, or one that a listed template describes."""
+    def resource(self, asker: Asker, uri: str) -> Origin | None:
+        """A listed resource, one that a listed template describes, or one that was handed to this key."""
+        view = self._hub.view(asker.viewer)
         listed = view.resources.get(uri)
         if listed is not None:
             return listed
         template = match_template(view.templates, uri)
-        if template is None or not asker.key.grants.allows("resource", template.server, uri):
+        server = template.server if template is not None else self._hub.handed.server(asker.key.principal.key, uri)
+        if server is None or server not in view.servers:
             return None
-        return Origin(template.server, uri)
+        own = own_uri(server, uri)
+        return Origin(server, own) if asker.key.grants.allows("resource", server, own) else None
 
-    def _completion(self, asker: Asker, message: Message, view: View) -> MemberCall:
+    def watchable(self, asker: Asker, uri: str) -> Origin | None:
+        """The origin of a resource whose changes this asker may hear of."""
+        origin = self.resource(asker, uri)
+        snapshot = self._hub.snapshot(origin.server) if origin is not None else None
+        return origin if snapshot is not None and snapshot.subscribes else None
+
+    def _completion(self, asker: Asker, message: Message, view: View, client: Client) -> MemberCall:
         ref = message.params.get("ref")
         try:
             fields = msgspec.json.decode(ref, type=dict[str, msgspec.Raw]) if ref is not None else {}
@@ -171,9 +217,14 @@ class McpRequests:
         else:
             name = string_of(fields.get("uri")) or ""
             origin = view.templates.get(name) or view.resources.get(name)
+            if origin is not None and origin.name != name:
+                fields["uri"] = msgspec.Raw(msgspec.json.encode(origin.name))
+                params["ref"] = msgspec.Raw(msgspec.json.encode(fields))
         if not name:
             raise WireError(INVALID_PARAMS, "'ref' names nothing", request_id=message.request_id or b"null")
-        return MemberCall(kind="completion", asked=name, origin=origin, params=params, session=asker.session)
+        return MemberCall(
+            kind="completion", asked=name, origin=origin, params=params, session=asker.session, client=client
+        )
 
     def _outcomes(self, asker: Asker) -> list[dict[str, Any]]:
         now = self._clock()
@@ -184,10 +235,12 @@ class McpRequests:
 
     def _capabilities(self, asker: Asker) -> dict[str, Any]:
         """What the hub can deliver. Change notices always; completion and logging if a visible member can."""
-        view = self._hub.view(asker.key, asker.server)
+        view = self._hub.view(asker.viewer)
         snapshots = [s for s in (self._hub.snapshot(name) for name in view.servers) if s is not None]
         offered = frozenset[str]().union(*(s.capabilities for s in snapshots))
         found: dict[str, Any] = {name: {"listChanged": True} for name in ("tools", "prompts", "resources")}
+        if any(s.subscribes for s in snapshots):
+            found["resources"]["subscribe"] = True
         if "completions" in offered:
             found["completions"] = {}
         if asker.era == "legacy" and "logging" in offered:
@@ -197,7 +250,7 @@ class McpRequests:
     def _instructions_for(self, asker: Asker) -> str | None:
         """The operator's own text, then each visible server's under its name, each bounded."""
         parts = [self._instructions] if self._instructions else []
-        for name in self._hub.view(asker.key, asker.server).servers:
+        for name in self._hub.view(asker.viewer).servers:
             snapshot = self._hub.snapshot(name)
             if snapshot is None or not snapshot.instructions:
                 continue

@@ -1,14 +1,14 @@
-"""Answers of the MCP endpoint that may be streams: calls with notifications, and change notices.
+"""Answers of the MCP endpoint that may be streams: calls with notifications and questions, and notices.
 
-A call is answered as one JSON body, unless its member says something first (progress, a log message)
-that the client asked for: then the answer becomes an event stream that ends with the result.
+A call is answered as one JSON body, unless its member says something first (progress, a log message, a
+question to a client of the initialize era): then the answer becomes an event stream that ends with the result.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,22 +24,28 @@ from gateway.surfaces.http import (
     sse_event,
     start_stream,
 )
-from gateway.surfaces.mcp_answers import Asked, of_settled
+from gateway.surfaces.mcp_answers import Answer, Asked, of_settled
+from mcp_hub.interactions import OpenQuestion
+from mcp_hub.log_levels import severity
 from mcp_hub.seams import Notification
-from mcp_hub.subscriptions import ChangeKind, Subscription
+from mcp_hub.subscriptions import Subscription
 from mcp_hub.wire import modern
-from mcp_hub.wire.messages import Message, notification_bytes, severity, string_of
+from mcp_hub.wire.messages import Message, notification_bytes, string_of
 from policies.flight import Flight
 from policies.passage import Settled
 
 KEEP_ALIVE_S = 15.0
 _KEEP_ALIVE = b":\r\n\r\n"
 
-_FILTERS: dict[str, ChangeKind] = {
-    "toolsListChanged": "tools",
-    "promptsListChanged": "prompts",
-    "resourcesListChanged": "resources",
-}
+
+class Asking(Protocol):
+    """How a question reaches the client of a call."""
+
+    async def put(self, question: OpenQuestion) -> Answer | None:
+        """Ask. An answer to the call, if that is how this client is asked: the call then goes on without it."""
+
+    def ended(self) -> list[bytes]:
+        """The call has ended: messages that take back what was not answered."""
 
 
 class CallStream:
@@ -56,28 +62,44 @@ class CallStream:
         self._token = token if token is not None else None
         self._streaming = False
 
-    async def relay(self, flight: Flight[Settled]) -> None:
-        """Until the flight has ended or the client has left."""
+    async def relay(self, flight: Flight[Settled], asking: Asking) -> Settled | None:
+        """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
         async with Departure(self._receive, flight.listen()) as listener:
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)
+                elif isinstance(event, OpenQuestion) and not event.done:
+                    answer = await asking.put(event)
+                    if answer is not None:
+                        await self.finish(answer)
+                        return None
+            taken_back = asking.ended()
             if listener.left:
-                return
-            answer = of_settled(self._asked, await flight.wait())
-            if self._streaming:
-                await end_stream(self._send, sse_event(answer.body))
-            else:
-                await send_bytes(self._send, answer.status, (JSON,), answer.body)
+                return None
+            for message in taken_back:
+                await self.write(message)
+            settled = await flight.wait()
+            await self.finish(of_settled(self._asked, settled))
+            return settled
 
-    async def _notify(self, notification: Notification) -> None:
-        frame = self._frame(notification)
-        if frame is None:
-            return
+    async def write(self, message: bytes) -> None:
+        """One message before the answer."""
         if not self._streaming:
             self._streaming = True
             await start_stream(self._send, 200, SSE_HEADERS)
-        await send_chunk(self._send, sse_event(frame))
+        await send_chunk(self._send, sse_event(message))
+
+    async def finish(self, answer: Answer) -> None:
+        """The answer."""
+        if self._streaming:
+            await end_stream(self._send, sse_event(answer.body))
+        else:
+            await send_bytes(self._send, answer.status, (JSON,), answer.body)
+
+    async def _notify(self, notification: Notification) -> None:
+        frame = self._frame(notification)
+        if frame is not None:
+            await self.write(frame)
 
     def _frame(self, notification: Notification) -> bytes | None:
         """The notification for this client, or ``None`` if it did not ask for such."""
@@ -95,20 +117,22 @@ class CallStream:
         return notification_bytes(notification.method, notification.params)
 
 
-async def listen_stream(receive: Receive, send: Send, message: Message, subscription: Subscription) -> None:
-    """``subscriptions/listen``: the acknowledgement, then a tagged notice for each change asked for."""
-    wanted = _wanted(message)
+async def listen_stream(
+    receive: Receive, send: Send, message: Message, subscription: Subscription, honoured: Mapping[str, Any]
+) -> None:
+    """``subscriptions/listen``: the acknowledgement of what is ``honoured``, then a tagged notice for each
+    change."""
     tag = {modern.META_SUBSCRIPTION: msgspec.Raw(message.request_id or b"null")}
-    honoured = {name: True for name, kind in _FILTERS.items() if kind in wanted}
+    lists = modern.listed(honoured)
     acknowledged = notification_bytes(
-        "notifications/subscriptions/acknowledged", {"_meta": tag, "notifications": honoured}
+        "notifications/subscriptions/acknowledged", {"_meta": tag, "notifications": dict(honoured)}
     )
 
     async def notices() -> None:
         while True:
-            for kind in await subscription.next():
-                if kind in wanted:
-                    body = notification_bytes(f"notifications/{kind}/list_changed", {"_meta": tag})
+            for notice in await subscription.next():
+                if notice.method in lists or notice.method == modern.UPDATED:
+                    body = notification_bytes(notice.method, {**notice.params, "_meta": tag})
                     await send_chunk(send, sse_event(body))
 
     await start_stream(send, 200, SSE_HEADERS)
@@ -121,8 +145,8 @@ async def change_stream(receive: Receive, send: Send, subscription: Subscription
 
     async def notices() -> None:
         while True:
-            for kind in await subscription.next():
-                await send_chunk(send, sse_event(notification_bytes(f"notifications/{kind}/list_changed", {})))
+            for notice in await subscription.next():
+                await send_chunk(send, sse_event(notification_bytes(notice.method, notice.params)))
 
     await start_stream(send, 200, SSE_HEADERS)
     await send_chunk(send, _KEEP_ALIVE)
@@ -152,12 +176,3 @@ async def _pulse(send: Send) -> None:
     while True:
         await asyncio.sleep(KEEP_ALIVE_S)
         await send_chunk(send, _KEEP_ALIVE)
-
-
-def _wanted(message: Message) -> set[ChangeKind]:
-    raw = message.params.get("notifications")
-    try:
-        asked = msgspec.json.decode(raw, type=dict[str, Any]) if raw is not None else {}
-    except msgspec.MsgspecError:
-        asked = {}
-    return {kind for name, kind in _FILTERS.items() if asked.get(name) is True}

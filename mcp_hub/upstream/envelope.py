@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcp_hub.seams import MODERN_VERSION, Era, RawObject
+from mcp_hub.seams import MODERN_VERSION, Caller, Era, RawObject
 
 CLIENT_INFO = msgspec.Raw(b'{"name":"tollkeeper","version":"0.1.0"}')
 _VERSION = msgspec.Raw(msgspec.json.encode(MODERN_VERSION))
+_LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """How requests of one session are stamped. ``capabilities`` is a raw JSON object."""
+    """How requests of one session are stamped."""
 
     era: Era
-    capabilities: bytes = b"{}"
 
-    def params(self, params: RawObject, progress_token: int | None) -> bytes:
+    def params(self, params: RawObject, progress_token: int | None, caller: Caller | None = None) -> bytes:
         """The params to send, as raw JSON."""
         if self.era == "legacy" and progress_token is None:
             return msgspec.json.encode(params)
@@ -33,7 +33,11 @@ class Stamp:
         if self.era == "modern":
             meta["io.modelcontextprotocol/protocolVersion"] = _VERSION
             meta["io.modelcontextprotocol/clientInfo"] = CLIENT_INFO
-            meta["io.modelcontextprotocol/clientCapabilities"] = msgspec.Raw(self.capabilities)
+            meta["io.modelcontextprotocol/clientCapabilities"] = msgspec.Raw(
+                caller.capabilities if caller is not None else b"{}"
+            )
+            if caller is not None and caller.log_level is not None and _LOG_LEVEL not in meta:
+                meta[_LOG_LEVEL] = msgspec.Raw(msgspec.json.encode(caller.log_level))
         if progress_token is not None:
             meta["progressToken"] = msgspec.Raw(b"%d" % progress_token)
         return msgspec.json.encode({**params, "_meta": meta})

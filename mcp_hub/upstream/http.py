@@ -11,7 +11,9 @@ import asyncio
 
 import msgspec
 
-from mcp_hub.seams import LEGACY_VERSIONS, Era, MemberFault, Notification, OnNotification, RawObject, Reply, RpcError
+from mcp_hub.log_levels import LogLevel
+from mcp_hub.seams import LEGACY_VERSIONS, Caller, Era, MemberFault, Notification, RawObject, Reply, RpcError
+from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
 from mcp_hub.upstream.http_wire import (
     Headers,
@@ -22,31 +24,40 @@ from mcp_hub.upstream.http_wire import (
     status_fault,
     timeouts_for,
 )
-from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_request
-from mcp_hub.upstream.listening import Listening
+from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_object, encode_request
+from mcp_hub.upstream.listening import DAY_S, LISTS, Listening, listen_modern
+from mcp_hub.upstream.questions import Questions, cancelled_request
 from mcp_hub.upstream.session import (
+    EVERYBODY,
     Cannot,
     Handshake,
     OnSessionNotification,
-    answer_member,
+    Tenancy,
     read_discover,
     read_initialize,
 )
 from mcp_hub.upstream.specs import HttpSpec
-from policies.egress import ByteResponse, HttpTransport, TransportFailure
+from policies.egress import ByteResponse, HttpTransport, Timeouts, TransportFailure
 
 HANDSHAKE_TIMEOUT_S = 30.0
 ERROR_BYTES = 64 * 1024
 MODERN_CODES = range(-32099, -32019)
 """Errors that only a modern server sends: the era is right, the request was not."""
-_TOKENED = ("notifications/progress", "notifications/message")
+_PROGRESS, _LOG, _CANCELLED = "notifications/progress", "notifications/message", "notifications/cancelled"
+_STREAM = Timeouts(connect=10.0, head=30.0, idle=DAY_S)
 
 
 class HttpSession:
     """``mcp_hub.seams.Session`` over HTTP."""
 
-    def __init__(self, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification) -> None:
+    def __init__(
+        self, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification, tenancy: Tenancy
+    ) -> None:
         self._spec = spec
+        self._tenancy = tenancy
+        self._questions = Questions(self._say)
+        self._log_level = LogLevel()
+        self._over = asyncio.Event()
         self._transport = transport
         self._on_notification = on_notification
         self._session_id: str | None = None
@@ -70,30 +81,35 @@ class HttpSession:
         transport: HttpTransport,
         era: Era | None,
         on_notification: OnSessionNotification,
-        *,
-        listen: bool,
+        tenancy: Tenancy = EVERYBODY,
     ) -> HttpSession:
-        """Shake hands; ``listen`` also opens the stream of change notices. Raises ``Cannot``."""
-        session = cls(spec, transport, on_notification)
+        """Shake hands, and open the stream of notices. Raises ``Cannot``."""
+        session = cls(spec, transport, on_notification, tenancy)
         await session._shake_hands(era)
-        if listen:
-            session._listening = Listening(session, spec, transport, on_notification)
+        session._listen()
         return session
 
     @property
     def session_id(self) -> str | None:
         return self._session_id
 
-    async def request(
-        self, method: str, params: RawObject, *, timeout: float, on_notification: OnNotification | None = None
-    ) -> Reply:
+    async def request(self, method: str, params: RawObject, *, timeout: float, caller: Caller | None = None) -> Reply:
         self.in_flight += 1
+        timer: asyncio.Timeout | None = None
+        loop = asyncio.get_running_loop()
+
+        def expire() -> None:
+            if timer is not None:
+                timer.reschedule(loop.time())
+
+        deadline = Deadline(timeout, expire)
         try:
-            async with asyncio.timeout(timeout):
-                reply = await self._exchange(method, params, timeout, on_notification)
+            async with asyncio.timeout(None) as timer:
+                await self._set_log_level(caller, deadline)
+                reply = await self._exchange(method, params, deadline, caller)
                 if isinstance(reply, MemberFault) and reply.code == _FORGOTTEN:
                     await self._renew()
-                    reply = await self._exchange(method, params, timeout, on_notification)
+                    reply = await self._exchange(method, params, deadline, caller)
                 return reply
         except TimeoutError:
             text = f"{self._spec.name} did not answer within {timeout:g} seconds."
@@ -101,7 +117,15 @@ class HttpSession:
         except Cannot as error:
             return error.fault
         finally:
+            deadline.stop()
             self.in_flight -= 1
+
+    async def forgotten(self) -> None:
+        await self._over.wait()
+
+    async def notify(self, method: str, params: RawObject) -> None:
+        if self.era == "legacy":
+            await self._farewell("POST", encode_notification(method, encode_object(params)))
 
     async def close(self) -> None:
         """Stop listening, and end a legacy session at the member."""
@@ -109,46 +133,55 @@ class HttpSession:
             await self._listening.close()
         if self._session_id is not None:
             await self._farewell("DELETE", b"")
+        self._questions.close()
         for task in self._farewells:
             task.cancel()
 
     def headers(self, method: str, params: RawObject) -> Headers:
         return request_headers(self._spec.headers, self.era, self.protocol_version, self._session_id, method, params)
 
-    def body(self, method: str, params: RawObject, *, progress: bool) -> tuple[int, bytes]:
+    def _body(self, method: str, params: RawObject, caller: Caller | None) -> tuple[int, bytes]:
         """A request's id and bytes."""
         request_id = self._next
         self._next += 1
-        return request_id, encode_request(
-            request_id, method, self._stamp.params(params, request_id if progress else None)
-        )
+        progress = request_id if caller is not None and caller.wants_progress else None
+        return request_id, encode_request(request_id, method, self._stamp.params(params, progress, caller))
 
-    async def _exchange(
-        self, method: str, params: RawObject, timeout: float, on_notification: OnNotification | None
-    ) -> Reply:
-        request_id, body = self.body(method, params, progress=on_notification is not None)
-        headers = self.headers(method, params)
+    async def _exchange(self, method: str, params: RawObject, deadline: Deadline, caller: Caller | None) -> Reply:
+        request_id, body = self._body(method, params, caller)
+        asked = caller is not None and self.era == "legacy" and self._tenancy.profile.interactive
+        if asked and caller is not None:
+            self._questions.began(request_id, caller, deadline)
+        answered = False
         try:
-            response = await self._transport.open("POST", self._spec.url, headers, body, timeouts_for(timeout))
+            headers = self.headers(method, params)
+            response = await self._transport.open("POST", self._spec.url, headers, body, _CALL)
             try:
-                return await self._answer(response, request_id, on_notification)
+                reply = await self._answer(response, request_id, deadline, caller)
             finally:
                 response.close()
+            answered = not isinstance(reply, MemberFault)
+            return reply
         except TransportFailure as failure:
             return fault_of(self._spec.name, failure)
         except asyncio.CancelledError:
             self._abandon(request_id, method)
             raise
+        finally:
+            if asked:
+                self._questions.ended(request_id, answered=answered)
 
-    async def _answer(self, response: ByteResponse, request_id: int, on_notification: OnNotification | None) -> Reply:
+    async def _answer(
+        self, response: ByteResponse, request_id: int, deadline: Deadline | None, caller: Caller | None
+    ) -> Reply:
         if response.status >= 400:
             return await self._refused(response)
         wanted = b"%d" % request_id
         async for message in messages(response):
             if message.kind == "notification":
-                self._notified(Notification(message.method or "", message.params), on_notification)
+                self._notified(Notification(message.method or "", message.params), deadline, caller)
             elif message.kind == "request":
-                self._say(answer_member(message))
+                self._questions.received(message, request_id)
             elif message.id == wanted:
                 reply = message.error if message.kind == "error" else message.result
                 if reply is not None:
@@ -166,17 +199,53 @@ class HttpSession:
             return message.error
         return status_fault(self._spec.name, response.status, header_of(response, "retry-after") or None)
 
-    def _notified(self, notification: Notification, on_notification: OnNotification | None) -> None:
-        if notification.method in _TOKENED:
-            if on_notification is not None:
-                on_notification(notification)
+    def _notified(self, notification: Notification, deadline: Deadline | None, caller: Caller | None) -> None:
+        """A notification on the stream of a request."""
+        if notification.method == _PROGRESS and deadline is not None:
+            deadline.progressed()
+        if notification.method in (_PROGRESS, _LOG):
+            if caller is not None:
+                caller.notified(notification)
+        elif notification.method == _CANCELLED:
+            self._questions.cancelled(cancelled_request(notification.params))
         else:
             self._on_notification(notification)
+
+    async def _listen_legacy(self) -> bool | None:
+        """The GET stream, to its end."""
+        headers = [(n, v) for n, v in self.headers("", {}) if n not in ("content-type", "accept")]
+        headers.append(("accept", "text/event-stream"))
+        try:
+            response = await self._transport.open("GET", self._spec.url, headers, b"", _STREAM)
+        except TransportFailure:
+            return None
+        try:
+            if response.status == 200:
+                async for message in messages(response):
+                    if message.kind == "notification":
+                        self._notified(Notification(message.method or "", message.params), None, None)
+                    elif message.kind == "request":
+                        self._questions.received(message)
+        except TransportFailure:
+            return None
+        finally:
+            response.close()
+        if response.status >= 500:
+            return None
+        return response.status >= 400  # 405: no such stream here
+
+    async def _set_log_level(self, caller: Caller | None, deadline: Deadline) -> None:
+        """Ask a session of the initialize era for the log messages that this caller wants."""
+        if self.era == "legacy" and caller is not None and "logging" in self.capabilities:
+            level = self._log_level.raised_by(caller.log_level)
+            if level is not None:
+                params = {"level": msgspec.Raw(msgspec.json.encode(level))}
+                await self._exchange("logging/setLevel", params, deadline, None)
 
     async def _shake_hands(self, era: Era | None) -> None:
         if era != "legacy":
             self.era, self._stamp = "modern", Stamp("modern")
-            reply = await self._exchange("server/discover", {}, HANDSHAKE_TIMEOUT_S, None)
+            reply = await self.request("server/discover", {}, timeout=HANDSHAKE_TIMEOUT_S)
             found = read_discover(reply) if isinstance(reply, msgspec.Raw) else None
             if found is not None:
                 self._take(found)
@@ -197,17 +266,17 @@ class HttpSession:
         self._session_id, self.protocol_version = None, ""
         params = {
             "protocolVersion": msgspec.Raw(msgspec.json.encode(LEGACY_VERSIONS[0])),
-            "capabilities": msgspec.Raw(b"{}"),
+            "capabilities": msgspec.Raw(self._tenancy.profile.declared),
             "clientInfo": CLIENT_INFO,
         }
-        request_id, body = self.body("initialize", params, progress=False)
+        request_id, body = self._body("initialize", params, None)
         headers = self.headers("initialize", params)
         try:
             response = await self._transport.open(
                 "POST", self._spec.url, headers, body, timeouts_for(HANDSHAKE_TIMEOUT_S)
             )
             session_id = header_of(response, "mcp-session-id") or None
-            reply = await self._answer(response, request_id, None)
+            reply = await self._answer(response, request_id, None, None)
             response.close()
         except TransportFailure as failure:
             raise Cannot(msgspec.structs.replace(fault_of(self._spec.name, failure), stage="handshake")) from None
@@ -228,8 +297,24 @@ class HttpSession:
     async def _renew(self) -> None:
         """Begin the session anew; callers that find it forgotten at the same time share one handshake."""
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.get_running_loop().create_task(self._initialize())
+            self._renewal = asyncio.get_running_loop().create_task(self._initialize_anew())
         await asyncio.shield(self._renewal)
+
+    async def _initialize_anew(self) -> None:
+        await self._initialize()
+        self._log_level = LogLevel()
+        self._over.set()
+        self._over = asyncio.Event()
+        if self._listening is not None:
+            await self._listening.close()
+            self._listen()
+
+    def _listen(self) -> None:
+        """Open the stream of notices: of the session (legacy), or for everybody (modern)."""
+        if self.era == "legacy":
+            self._listening = Listening(self._spec.name, self._listen_legacy, self._on_notification)
+        elif not self._tenancy.private:
+            self._listening = Listening(self._spec.name, lambda: listen_modern(self, LISTS), self._on_notification)
 
     def _take(self, handshake: Handshake) -> None:
         self.protocol_version = handshake.protocol_version
@@ -263,3 +348,5 @@ class HttpSession:
 
 
 _FORGOTTEN = "member_session_forgotten"
+_CALL = Timeouts(connect=10.0, head=DAY_S, idle=DAY_S)
+"""How long a call may take is the deadline's business: it stands still while a person is asked."""

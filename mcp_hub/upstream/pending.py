@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from mcp_hub.seams import MemberFault, Notification, OnNotification, Reply
+from mcp_hub.seams import Caller, MemberFault, Notification, Reply
+from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.jsonrpc import Incoming
 
 PROGRESS = "notifications/progress"
@@ -19,12 +20,12 @@ PROGRESS = "notifications/progress"
 class Waiting:
     """One request in flight."""
 
-    __slots__ = ("future", "on_notification", "timer")
+    __slots__ = ("caller", "deadline", "future")
 
-    def __init__(self, future: asyncio.Future[Reply], on_notification: OnNotification | None) -> None:
+    def __init__(self, future: asyncio.Future[Reply], caller: Caller | None, deadline: Deadline) -> None:
         self.future = future
-        self.on_notification = on_notification
-        self.timer: asyncio.TimerHandle | None = None
+        self.caller = caller
+        self.deadline = deadline
 
 
 class Pending:
@@ -53,24 +54,23 @@ class Pending:
         return minted
 
     async def wait(
-        self, request_id: int, send: Callable[[], None], timeout: float, on_notification: OnNotification | None
+        self, request_id: int, send: Callable[[Deadline], None], timeout: float, caller: Caller | None
     ) -> Reply:
         """Send, then wait for the answer, the deadline, or the end of the connection. Cancelling the
         waiter abandons exactly this request."""
         if self._lost is not None:
             return self._lost
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(loop.create_future(), on_notification)
+        deadline = Deadline(timeout, lambda: self._expire(request_id, timeout))
+        waiting = Waiting(asyncio.get_running_loop().create_future(), caller, deadline)
         self._waiting[request_id] = waiting
-        waiting.timer = loop.call_later(timeout, self._expire, request_id, timeout)
         try:
-            send()
+            send(deadline)
             return await waiting.future
         except asyncio.CancelledError:
             self._abandon(request_id, "The caller left.")
             raise
         finally:
-            waiting.timer.cancel()
+            deadline.stop()
             self._waiting.pop(request_id, None)
 
     def answered(self, message: Incoming) -> None:
@@ -87,10 +87,20 @@ class Pending:
         """Hand a progress notification to the request it belongs to."""
         token = notification.params.get("progressToken")
         waiting = self._find(bytes(token) if token is not None else None)
-        if waiting is None or waiting.on_notification is None:
+        if waiting is None or waiting.caller is None:
             return False
-        waiting.on_notification(notification)
+        waiting.deadline.progressed()
+        waiting.caller.notified(notification)
         return True
+
+    def first_caller(self) -> Caller | None:
+        """The caller of the oldest request in flight that has one."""
+        return next((w.caller for w in self._waiting.values() if w.caller is not None), None)
+
+    def only_caller(self) -> Caller | None:
+        """The one caller that is in flight, if it is the only one."""
+        callers = [w.caller for w in self._waiting.values() if w.caller is not None]
+        return callers[0] if len(callers) == 1 else None
 
     def fail(self, fault: MemberFault) -> None:
         """The connection is gone: every request in flight ends with ``fault``."""

@@ -1,7 +1,8 @@
-"""What sessions over every transport share: facts of the handshake, and answers to the member's requests.
+"""What sessions over every transport share: the facts of the handshake.
 
-A member may ask its client mid-call (sampling, elicitation, roots). What this hop does not declare it
-refuses by name; ``ping`` is always answered.
+A session of the initialize era tells at its beginning what its client may be asked, once for all its calls:
+that is why the client's capability profile is part of a session's key. In the stateless era every request
+says it anew.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.seams import Era, MemberFault, Notification, RawObject
-from mcp_hub.upstream.envelope import Stamp
-from mcp_hub.upstream.jsonrpc import Incoming, encode_error, encode_result
 
 PROTOCOL_FAULT = "member_invalid_reply"
 
@@ -31,24 +31,27 @@ class Handshake:
     instructions: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """Whom a session serves."""
+
+    profile: Profile = NOTHING
+    """What a session of the initialize era declares."""
+    private: bool = False
+    """All its calls are of one principal."""
+    serial: bool = False
+    """One call that may be asked at a time, from the beginning."""
+
+
+EVERYBODY = Tenancy()
+
+
 class Cannot(Exception):
     """A session could not be begun; carries the fault to report."""
 
     def __init__(self, fault: MemberFault) -> None:
         super().__init__(fault.message)
         self.fault = fault
-
-
-def answer_member(message: Incoming) -> bytes:
-    """The response to a member's own request."""
-    request_id = message.id or b"null"
-    if message.method == "ping":
-        return encode_result(request_id, b"{}")
-    return encode_error(request_id, -32601, f"The client does not offer {message.method}.")
-
-
-def stamp_of(handshake: Handshake) -> Stamp:
-    return Stamp(handshake.era)
 
 
 _string = msgspec.json.Decoder(str).decode

@@ -6,7 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mcp_hub.seams import Era
+from policies.grants import Grant
+
 Isolation = Literal["auto", "shared", "per_principal", "per_session"]
+
+
+Interactive = Literal["auto", "serial", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the hub deals with one member, over whatever transport."""
+
+    isolation: Isolation = "auto"
+    timeout_s: float = 60.0
+    """Seconds of silence that one call may take."""
+    tool_timeouts: tuple[tuple[Grant, float], ...] = ()
+    """Other limits by tool; the first that matches stands."""
+    era: Era | None = None
+    """Known beforehand: no probe."""
+    interactive: Interactive = "auto"
+    """``serial``: one call that may be asked at a time from the start; ``never``: it cannot ask at all."""
+    roots: bool = False
+    """Clients' roots are passed to it."""
+    prefix: str | None = None
+    """In front of its tools' names instead of its own name."""
+    aliases: tuple[str, ...] = ()
+    """Former prefixes: names under them still find their tool, and are not listed."""
+
+    def timeout_of(self, name: str) -> float:
+        return next((seconds for grant, seconds in self.tool_timeouts if grant.allows(name)), self.timeout_s)
+
+
+_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +51,7 @@ class StdioSpec:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str | None = None
-    isolation: Isolation = "auto"
-    timeout_s: float = 60.0
+    terms: Terms = _TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +61,7 @@ class HttpSpec:
     name: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    isolation: Isolation = "auto"
-    timeout_s: float = 60.0
+    terms: Terms = _TERMS
     sse: bool = False
     """Speaks the HTTP+SSE transport of 2024-11-05, not Streamable HTTP."""
 

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mcp_hub.seams import MemberFault
 from mcp_hub.upstream.http_wire import fault_of, status_fault, timeouts_for
-from mcp_hub.upstream.session import Cannot, OnSessionNotification
+from mcp_hub.upstream.session import EVERYBODY, Cannot, OnSessionNotification, Tenancy
 from mcp_hub.upstream.specs import HttpSpec
 from mcp_hub.upstream.sse import EventReader, EventTooLarge
 from mcp_hub.upstream.stream_session import StreamSession, stream_fault
@@ -26,8 +26,10 @@ ERROR_BYTES = 64 * 1024
 class SseSession(StreamSession):
     """``mcp_hub.seams.Session`` over an event stream and posts."""
 
-    def __init__(self, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification) -> None:
-        super().__init__(spec.name, on_notification)
+    def __init__(
+        self, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification, tenancy: Tenancy
+    ) -> None:
+        super().__init__(spec.name, on_notification, tenancy)
         self._spec = spec
         self._transport = transport
         self._endpoint: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -36,10 +38,14 @@ class SseSession(StreamSession):
 
     @classmethod
     async def begin(
-        cls, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification
+        cls,
+        spec: HttpSpec,
+        transport: HttpTransport,
+        on_notification: OnSessionNotification,
+        tenancy: Tenancy = EVERYBODY,
     ) -> SseSession:
         """Open the stream, wait for the address, shake hands. Raises ``Cannot``."""
-        session = cls(spec, transport, on_notification)
+        session = cls(spec, transport, on_notification, tenancy)
         session._reader = asyncio.get_running_loop().create_task(session._read(), name=f"sse:{spec.name}")
         try:
             await session._wait_for_endpoint()
@@ -119,7 +125,7 @@ class SseSession(StreamSession):
 
     def _end(self, fault: MemberFault) -> None:
         """The session is over: every request in flight ends with ``fault``, and so does the beginning."""
-        self._pending.fail(fault)
+        self.end(fault)
         if not self._endpoint.done():
             self._endpoint.set_exception(Cannot(fault))
 

@@ -6,8 +6,9 @@ import msgspec
 
 from mcp_hub.seams import Era
 from mcp_hub.upstream.envelope import Stamp
+from mcp_hub.upstream.listening import LISTS, Listening, listen_modern
 from mcp_hub.upstream.process import CannotStart, ChildProcess
-from mcp_hub.upstream.session import Cannot, Handshake, OnSessionNotification, read_discover
+from mcp_hub.upstream.session import EVERYBODY, Cannot, Handshake, OnSessionNotification, Tenancy, read_discover
 from mcp_hub.upstream.specs import StdioSpec
 from mcp_hub.upstream.stream_session import StreamSession, stream_fault
 
@@ -18,20 +19,25 @@ DISCOVER_TIMEOUT_S = 5.0
 class StdioSession(StreamSession):
     """``mcp_hub.seams.Session`` over a child process."""
 
-    def __init__(self, spec: StdioSpec, on_notification: OnSessionNotification) -> None:
-        super().__init__(spec.name, on_notification)
+    def __init__(self, spec: StdioSpec, on_notification: OnSessionNotification, tenancy: Tenancy) -> None:
+        super().__init__(spec.name, on_notification, tenancy)
         self._child: ChildProcess | None = None
+        self._listening: Listening | None = None
 
     @classmethod
-    async def begin(cls, spec: StdioSpec, era: Era | None, on_notification: OnSessionNotification) -> StdioSession:
-        """Start the program and shake hands; ``era`` is what was learnt before. Raises ``Cannot``."""
-        session = cls(spec, on_notification)
+    async def begin(
+        cls, spec: StdioSpec, era: Era | None, on_notification: OnSessionNotification, tenancy: Tenancy = EVERYBODY
+    ) -> StdioSession:
+        """Start the program and shake hands; ``era`` is what is known of it. Raises ``Cannot``."""
+        session = cls(spec, on_notification, tenancy)
         try:
             session._child = await ChildProcess.start(spec, session.received, session._on_exit)
         except CannotStart as error:
             raise Cannot(stream_fault("member_unavailable", f"{spec.name}: {error}.", "start")) from None
         try:
             session.take(await session._shake_hands(era))
+            if session.era == "modern" and not tenancy.private:
+                session._listening = Listening(spec.name, lambda: listen_modern(session, LISTS), on_notification)
         except BaseException:
             await session.close()
             raise
@@ -49,6 +55,8 @@ class StdioSession(StreamSession):
             self._child.write(message)
 
     async def close(self) -> None:
+        if self._listening is not None:
+            await self._listening.close()
         if self._child is not None:
             await self._child.stop()
 
@@ -66,4 +74,4 @@ class StdioSession(StreamSession):
     def _on_exit(self, reason: str) -> None:
         said = self.stderr_tail().strip().splitlines()
         tail = f" Its last words: {said[-1][:300]}" if said else ""
-        self._pending.fail(stream_fault("member_lost", f"{self._name}: {reason}.{tail}", "answer", sent=True))
+        self.end(stream_fault("member_lost", f"{self._name}: {reason}.{tail}", "answer", sent=True))

@@ -1,43 +1,57 @@
 """What sessions over one two-way stream share (standard streams, HTTP+SSE): many requests in flight, answers
-matched by id, progress routed by token, the initialize handshake.
+matched by id, progress routed by token, the initialize handshake, questions of the member.
 
-Every other notification belongs to the session, because nothing on these transports says whose it is.
+Nothing on these transports says whose a question or a log message is (``questions.py`` finds out). A member
+that has asked once gets one call that may be asked at a time from then on; calls of clients that cannot be
+asked are never held up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
+from mcp_hub.log_levels import LogLevel
 from mcp_hub.seams import (
     LEGACY_VERSIONS,
+    Caller,
     Era,
     MemberFault,
     Notification,
-    OnNotification,
     RawObject,
     Reply,
     RpcError,
     Stage,
 )
+from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
-from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_request
+from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_object, encode_request
 from mcp_hub.upstream.pending import PROGRESS, Pending
-from mcp_hub.upstream.session import Cannot, Handshake, OnSessionNotification, answer_member, read_initialize
+from mcp_hub.upstream.questions import Questions, busy, cancelled_request
+from mcp_hub.upstream.session import Cannot, Handshake, OnSessionNotification, Tenancy, read_initialize
 
 INITIALIZE_TIMEOUT_S = 60.0
-
-_CAPABILITIES = msgspec.Raw(b"{}")
+LOG = "notifications/message"
+CANCELLED = "notifications/cancelled"
 
 
 class StreamSession:
     """``mcp_hub.seams.Session`` over a stream; a transport says how to ``write``."""
 
-    def __init__(self, name: str, on_notification: OnSessionNotification) -> None:
+    def __init__(self, name: str, on_notification: OnSessionNotification, tenancy: Tenancy) -> None:
         self._name = name
         self._on_notification = on_notification
+        self._tenancy = tenancy
         self._pending = Pending(name, self._abandon)
+        self._questions = Questions(self.write)
+        self._questions.seen = tenancy.serial
+        self._lane = asyncio.Lock()
+        self._over = asyncio.Event()
+        self._log_level = LogLevel()
         self._stamp = Stamp("legacy")
         self.era: Era = "legacy"
         self.protocol_version = ""
@@ -55,13 +69,22 @@ class StreamSession:
     def lost(self) -> MemberFault | None:
         return self._pending.lost
 
-    async def request(
-        self, method: str, params: RawObject, *, timeout: float, on_notification: OnNotification | None = None
-    ) -> Reply:
-        request_id = self._pending.mint()
-        sent = self._stamp.params(params, request_id if on_notification is not None else None)
-        line = encode_request(request_id, method, sent)
-        return await self._pending.wait(request_id, lambda: self.write(line), timeout, on_notification)
+    async def request(self, method: str, params: RawObject, *, timeout: float, caller: Caller | None = None) -> Reply:
+        if caller is None or self.era == "modern" or not self._tenancy.profile.interactive:
+            return await self._send(method, params, timeout, caller, asked=False)
+        if not self._questions.seen:
+            return await self._send(method, params, timeout, caller, asked=True)
+        try:
+            async with self._own_lane(timeout):
+                return await self._send(method, params, timeout, caller, asked=True)
+        except _Busy:
+            return busy(self._name, timeout)
+
+    async def notify(self, method: str, params: RawObject) -> None:
+        self.write(encode_notification(method, encode_object(params)))
+
+    async def forgotten(self) -> None:
+        await self._over.wait()
 
     def write(self, message: bytes) -> None:
         """Send one message without waiting."""
@@ -71,7 +94,7 @@ class StreamSession:
         """The handshake of the initialize era. Raises ``Cannot``."""
         params = {
             "protocolVersion": msgspec.Raw(msgspec.json.encode(LEGACY_VERSIONS[0])),
-            "capabilities": _CAPABILITIES,
+            "capabilities": msgspec.Raw(self._tenancy.profile.declared),
             "clientInfo": CLIENT_INFO,
         }
         reply = await self.request("initialize", params, timeout=INITIALIZE_TIMEOUT_S)
@@ -111,17 +134,82 @@ class StreamSession:
         elif message.kind in ("response", "error"):
             self._pending.answered(message)
         elif message.kind == "request":
-            self.write(answer_member(message))
+            self._questions.received(message)
         else:
-            notification = Notification(message.method or "", message.params)
-            if notification.method != PROGRESS:
-                self._on_notification(notification)
-            else:
-                self._pending.progressed(notification)
+            self._notified(Notification(message.method or "", message.params))
+
+    def end(self, fault: MemberFault) -> None:
+        """The connection is gone: every request in flight ends with ``fault``."""
+        self._pending.fail(fault)
+        self._questions.close()
+        self._over.set()
+
+    async def _send(
+        self, method: str, params: RawObject, timeout: float, caller: Caller | None, *, asked: bool
+    ) -> Reply:
+        request_id = self._pending.mint()
+        progress = request_id if caller is not None and caller.wants_progress else None
+        line = encode_request(request_id, method, self._stamp.params(params, progress, caller))
+        self._set_log_level(caller)
+        answered = False
+
+        def send(deadline: Deadline) -> None:
+            if asked and caller is not None:
+                self._questions.began(request_id, caller, deadline)
+            self.write(line)
+
+        try:
+            reply = await self._pending.wait(request_id, send, timeout, caller)
+            answered = not isinstance(reply, MemberFault)
+            return reply
+        finally:
+            if asked:
+                self._questions.ended(request_id, answered=answered)
+
+    @asynccontextmanager
+    async def _own_lane(self, timeout: float) -> AsyncIterator[None]:
+        """One call that may be asked at a time. Raises ``_Busy`` when it is not free in time."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._lane.acquire()
+        except TimeoutError:
+            raise _Busy from None
+        try:
+            yield
+        finally:
+            self._lane.release()
+
+    def _set_log_level(self, caller: Caller | None) -> None:
+        if self.era == "legacy" and caller is not None and "logging" in self.capabilities:
+            level = self._log_level.raised_by(caller.log_level)
+            if level is not None:
+                params = b'{"level":"%b"}' % level.encode()
+                self.write(encode_request(self._pending.mint(), "logging/setLevel", params))
+
+    def _notified(self, notification: Notification) -> None:
+        if notification.method == PROGRESS:
+            self._pending.progressed(notification)
+        elif notification.method == CANCELLED:
+            self._questions.cancelled(cancelled_request(notification.params))
+        elif notification.method == LOG:
+            self._logged(notification)
+        else:
+            self._on_notification(notification)
+
+    def _logged(self, notification: Notification) -> None:
+        """A log message says nothing of its call: on a session of one principal it goes to a call of that
+        one, on a shared session only to the one that is alone in flight."""
+        caller = self._pending.first_caller() if self._tenancy.private else self._pending.only_caller()
+        if caller is not None:
+            caller.notified(notification)
 
     def _abandon(self, request_id: int, reason: str) -> None:
         params = f'{{"requestId":{request_id},"reason":{json.dumps(reason)}}}'
         self.write(encode_notification("notifications/cancelled", params.encode()))
+
+
+class _Busy(Exception):
+    """The lane was not free in time."""
 
 
 def stream_fault(code: str, message: str, stage: Stage, *, sent: bool = False) -> MemberFault:

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from mcp_hub.seams import Era, MemberFault, Notification, Session, SessionKey
+from mcp_hub.seams import Era, MemberFault, Notification, Session
+from mcp_hub.session_key import SessionKey
 from mcp_hub.upstream.http import HttpSession
-from mcp_hub.upstream.session import Cannot
-from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec
+from mcp_hub.upstream.session import Cannot, Tenancy
+from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec, Terms
 from mcp_hub.upstream.sse_session import SseSession
 from mcp_hub.upstream.stdio import StdioSession
 from policies.egress import HttpTransport
@@ -96,11 +97,13 @@ class Supervisor:
             self._sweep_later()
         return changed
 
-    def isolation(self, server: str) -> str:
-        return self._specs[server].isolation
+    def terms(self, server: str) -> Terms:
+        return self._specs[server].terms
 
-    def timeout(self, server: str) -> float:
-        return self._specs[server].timeout_s
+    def live(self, key: SessionKey) -> Session | None:
+        """The session of ``key`` if there is one now."""
+        slot = self._slots.get(key)
+        return slot.session if slot is not None and slot.session is not None and slot.session.lost is None else None
 
     async def acquire(self, key: SessionKey) -> Session | MemberFault:
         """The warm session for ``key``; begins it if need be. Callers that come together share one start."""
@@ -122,6 +125,13 @@ class Supervisor:
                 return waiting
             slot.starting = asyncio.get_running_loop().create_task(self._begin(slot), name=f"begin:{key.server}")
         return await asyncio.shield(slot.starting)
+
+    def transport(self, server: str) -> str:
+        """``stdio``, ``http`` or ``sse``."""
+        spec = self._specs.get(server)
+        if not isinstance(spec, HttpSpec):
+            return "stdio"
+        return "sse" if spec.sse else "http"
 
     def health(self) -> list[dict[str, Any]]:
         """Every session, for ``doctor``."""
@@ -158,12 +168,13 @@ class Supervisor:
         def notify(notification: Notification) -> None:
             self._on_notification(key, notification)
 
-        era = self._eras.get(spec.name)
+        era = spec.terms.era or self._eras.get(spec.name)
+        tenancy = Tenancy(key.profile, bool(key.partition), spec.terms.interactive == "serial")
         if isinstance(spec, StdioSpec):
-            return await StdioSession.begin(spec, era, notify)
+            return await StdioSession.begin(spec, era, notify, tenancy)
         if spec.sse:
-            return await SseSession.begin(spec, self._transport, notify)
-        return await HttpSession.begin(spec, self._transport, era, notify, listen=not key.partition)
+            return await SseSession.begin(spec, self._transport, notify, tenancy)
+        return await HttpSession.begin(spec, self._transport, era, notify, tenancy)
 
     def _failed(self, slot: _Slot, fault: MemberFault) -> None:
         """Wait longer after each failure in a row; forget the era, it may have been upgraded."""
@@ -222,11 +233,11 @@ class Supervisor:
         self._sweeper = loop.call_later(min(self._settings.sweep_s, self._settings.idle_s / 2), self._sweep)
 
     def _sweep(self) -> None:
-        """Close what has been idle too long; the hub's own sessions (no partition) stay."""
+        """Close what has been idle too long; the sessions that everybody shares stay."""
         horizon = self._clock() - int(self._settings.idle_s * NS)
         for slot in list(self._slots.values()):
             idle = slot.session is not None and not slot.session.in_flight and slot.used_ns < horizon
-            if idle and slot.key.partition:
+            if idle and (slot.key.partition or slot.key.profile.interactive):
                 self._drop(slot)
         self._sweep_later()
 
@@ -239,13 +250,20 @@ class Supervisor:
         said: dict[str, Any] = {
             "server": slot.key.server,
             "partition": slot.key.partition,
+            "profile": sorted(slot.key.profile.features),
             "state": state,
-            "transport": "http" if isinstance(self._specs.get(slot.key.server), HttpSpec) else "stdio",
+            "transport": self.transport(slot.key.server),
             "era": session.era if session is not None else None,
             "in_flight": session.in_flight if session is not None else 0,
         }
         if slot.failure is not None:
-            said["failure"] = {"code": slot.failure.code, "stage": slot.failure.stage, "message": slot.failure.message}
+            said["failure"] = {
+                "code": slot.failure.code,
+                "stage": slot.failure.stage,
+                "message": slot.failure.message,
+                "since_s": max(0, self._clock() - slot.since_ns) // NS,
+                "next_retry_s": max(0, slot.retry_ns - self._clock()) // NS,
+            }
         return said
 
 

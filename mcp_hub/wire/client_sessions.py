@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from mcp_hub.capabilities import NOTHING, Profile
+from mcp_hub.interactions import OpenQuestion
+from mcp_hub.resource_watch import Watch
+from mcp_hub.seams import QuestionAnswer
+from mcp_hub.subscriptions import Subscription
 from policies.flight import Flight
 from policies.identity import VirtualKey
 
@@ -19,22 +27,67 @@ PER_KEY_SHARE = 4
 """One key may hold at most a quarter of all sessions."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """What a client said of itself at ``initialize``."""
+
+    version: str
+    profile: Profile = NOTHING
+
+
 class ClientSession:
     """What is remembered of one client between its requests."""
 
-    __slots__ = ("flights", "key_name", "log_level", "seen_ns", "server", "session_id", "streaming", "version")
+    __slots__ = (
+        "_asked",
+        "_questions",
+        "flights",
+        "key_name",
+        "log_level",
+        "notices",
+        "profile",
+        "seen_ns",
+        "server",
+        "session_id",
+        "version",
+        "watches",
+    )
 
-    def __init__(self, session_id: str, key_name: str, server: str | None, version: str, now_ns: int) -> None:
+    def __init__(self, session_id: str, key_name: str, server: str | None, client: ClientFacts, now_ns: int) -> None:
+        version = client.version
+        self.profile = client.profile
         self.session_id = session_id
         self.key_name = key_name
         self.server = server
         self.version = version
         self.seen_ns = now_ns
         self.log_level: str | None = None
-        self.streaming = False
-        """A GET stream is open."""
         self.flights: dict[bytes, Flight[Any]] = {}
         """Calls under way by the client's request id, for ``notifications/cancelled``."""
+        self.watches: dict[str, Watch] = {}
+        """Resources that the client wants to hear of, by URI."""
+        self.notices: Subscription | None = None
+        """Where notices go while a GET stream is open."""
+        self._questions: dict[bytes, OpenQuestion] = {}
+        self._asked = 0
+
+    def ask(self, question: OpenQuestion) -> str:
+        """Number a question for this client; its answer comes in a POST of its own."""
+        self._asked += 1
+        request_id = f"tollkeeper-{self._asked}"
+        self._questions[msgspec.json.encode(request_id)] = question
+        return request_id
+
+    def answered(self, request_id: bytes, answer: QuestionAnswer) -> None:
+        """The client's answer; to a question that is not open it is ignored."""
+        question = self._questions.pop(request_id, None)
+        if question is not None:
+            question.answer(answer)
+
+    def forget(self, request_ids: Iterable[str]) -> None:
+        """Questions of a call that has ended."""
+        for request_id in request_ids:
+            self._questions.pop(msgspec.json.encode(request_id), None)
 
 
 class ClientSessions:
@@ -50,7 +103,7 @@ class ClientSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, key: VirtualKey, server: str | None, version: str) -> ClientSession | None:
+    def open(self, key: VirtualKey, server: str | None, client: ClientFacts) -> ClientSession | None:
         """A new session, or ``None`` when there is no room: every session, or every one that this key
         may have, is in use. Idle ones make room, the longest idle first."""
         now = self._clock()
@@ -60,7 +113,7 @@ class ClientSessions:
             return None
         if self._per_key.get(name, 0) >= max(1, self._limit // PER_KEY_SHARE) and not self._evict(name):
             return None
-        session = ClientSession(secrets.token_hex(16), name, server, version, now)
+        session = ClientSession(secrets.token_hex(16), name, server, client, now)
         self._sessions[session.session_id] = session
         self._per_key[name] = self._per_key.get(name, 0) + 1
         return session
@@ -87,6 +140,8 @@ class ClientSessions:
             self._per_key[session.key_name] = left
         else:
             self._per_key.pop(session.key_name, None)
+        for watch in session.watches.values():
+            watch.close()
 
     def _expire(self, now: int) -> None:
         """Close what has been idle too long; stops at the first that has not."""
@@ -105,4 +160,4 @@ class ClientSessions:
 
 
 def _busy(session: ClientSession) -> bool:
-    return session.streaming or bool(session.flights)
+    return session.notices is not None or bool(session.flights)

@@ -50,9 +50,11 @@ def initialize_result(
     return msgspec.json.encode(result)
 
 
-def list_result(field: str, array: bytes, meta: bytes | None) -> bytes:
-    """A list; ``meta`` only when there is something to tell."""
+def list_result(field: str, array: bytes, meta: bytes | None, cursor: str | None) -> bytes:
+    """A page of a list; ``meta`` only when there is something to tell."""
     tail = b"" if meta is None else b',"_meta":' + meta
+    if cursor is not None:
+        tail += b',"nextCursor":"%b"' % cursor.encode()
     return b"".join((b'{"', field.encode(), b'":', array, tail, b"}"))
 
 

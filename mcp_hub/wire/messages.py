@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from mcp_hub.log_levels import LOG_LEVELS
+from mcp_hub.seams import QuestionAnswer, RpcError
 from policies.strict_json import BodyError, StrictObject, strict_object
 
 PARSE_ERROR = -32700
@@ -25,7 +27,10 @@ MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_PARAMS = frozenset({"name", "arguments", "uri", "cursor", "_meta", "ref", "argument", "protocolVersion"})
+_PARAMS = frozenset(
+    {"name", "arguments", "uri", "cursor", "_meta", "ref", "argument", "protocolVersion"}
+    | {"requestState", "inputResponses"}
+)
 _NULL = b"null"
 
 
@@ -56,6 +61,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     request_id: bytes | None
     params: StrictObject
     meta: Mapping[str, msgspec.Raw]
+    result: msgspec.Raw | None = None
+    """Of a response to a question."""
+    error: msgspec.Raw | None = None
 
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -78,7 +86,14 @@ def read_message(body: bytes) -> Message:
     except BodyError as error:
         raise WireError(INVALID_REQUEST, error.message, request_id=known) from None
     params = _params(fields, known)
-    return Message(method=method, request_id=request_id, params=params, meta=_meta(params, known))
+    return Message(
+        method=method,
+        request_id=request_id,
+        params=params,
+        meta=_meta(params, known),
+        result=fields.get("result"),
+        error=fields.get("error"),
+    )
 
 
 def _request_id(fields: StrictObject) -> bytes | None:
@@ -135,15 +150,6 @@ def string_of(raw: msgspec.Raw | None) -> str | None:
         return None
 
 
-LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-"""RFC 5424 severities, as MCP names them, least severe first."""
-
-
-def severity(level: str | None) -> int:
-    """How severe a log message is; what is not a level counts as the most severe, so that it is not lost."""
-    return LOG_LEVELS.index(level) if level in LOG_LEVELS else len(LOG_LEVELS)
-
-
 def log_level(message: Message) -> str:
     """The level of a ``logging/setLevel``. Raises ``WireError``."""
     level = required_string(message, "level")
@@ -151,6 +157,34 @@ def log_level(message: Message) -> str:
         text = f"'level' must be one of {', '.join(LOG_LEVELS)}"
         raise WireError(INVALID_PARAMS, text, status=200, request_id=message.request_id or _NULL)
     return level
+
+
+def answer_of(message: Message) -> QuestionAnswer:
+    """What a response says: its result, or its error."""
+    if message.result is not None and bytes(message.result)[:1] == b"{":
+        return message.result
+    try:
+        return msgspec.json.decode(message.error or b"{}", type=_Error).value()
+    except msgspec.MsgspecError:
+        return _Error().value()
+
+
+class _Error(msgspec.Struct):
+    code: int = INTERNAL_ERROR
+    message: str = "The client's answer cannot be read."
+
+    def value(self) -> RpcError:
+        return RpcError(self.code, self.message)
+
+
+def raw_json(value: object) -> msgspec.Raw:
+    """A value as raw JSON."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def request_bytes(request_id: str, method: str, params: Mapping[str, Any]) -> bytes:
+    """A request to a client."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
 
 
 def result_bytes(request_id: bytes, result: bytes) -> bytes:

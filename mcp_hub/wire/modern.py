@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
+from mcp_hub.log_levels import LOG_LEVELS
 from mcp_hub.seams import MODERN_VERSION
 from mcp_hub.wire.messages import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    LOG_LEVELS,
     METHOD_NOT_FOUND,
     UNSUPPORTED_VERSION,
     Message,
@@ -54,6 +54,36 @@ METHODS = frozenset(
 
 TTL_MS = 60_000
 """How long a list may be reused by a client that does not listen for changes."""
+
+UPDATED = "notifications/resources/updated"
+_LIST_FILTERS = {
+    "toolsListChanged": "notifications/tools/list_changed",
+    "promptsListChanged": "notifications/prompts/list_changed",
+    "resourcesListChanged": "notifications/resources/list_changed",
+}
+RESOURCE_FILTER = "resourceSubscriptions"
+MOST_WATCHED = 256
+"""Resources that one stream may ask to hear of."""
+
+
+def wanted_notices(message: Message) -> tuple[list[str], list[str]]:
+    """What a ``subscriptions/listen`` asks for: list filters, and URIs. Raises ``WireError``."""
+    raw = message.params.get("notifications")
+    try:
+        asked = msgspec.json.decode(raw, type=dict[str, Any]) if raw is not None else {}
+    except msgspec.MsgspecError:
+        asked = {}
+    uris = asked.get(RESOURCE_FILTER) or []
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MOST_WATCHED:
+        text = f"'{RESOURCE_FILTER}' must be a list of at most {MOST_WATCHED} URIs"
+        raise WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null")
+    return [name for name in _LIST_FILTERS if asked.get(name) is True], list(dict.fromkeys(uris))
+
+
+def listed(honoured: Mapping[str, Any]) -> frozenset[str]:
+    """The list notices among what is honoured."""
+    return frozenset(method for name, method in _LIST_FILTERS.items() if name in honoured)
+
 
 OBJECT_OPEN = b'{"resultType":"complete",'
 
@@ -126,8 +156,8 @@ def _mismatch(message: str, request_id: bytes) -> WireError:
     return WireError(HEADER_MISMATCH, f"Header mismatch: {message}", request_id=request_id)
 
 
-def list_result(field: str, array: bytes, meta: bytes, *, fresh: bool) -> bytes:
-    """A list: private, because it is filtered by key; not to be kept while a member is not well."""
+def list_result(field: str, array: bytes, meta: bytes, *, cursor: str | None, fresh: bool) -> bytes:
+    """A page of a list: private, because it is filtered by key; not to be kept while a member is not well."""
     return b"".join(
         (
             OBJECT_OPEN,
@@ -135,6 +165,7 @@ def list_result(field: str, array: bytes, meta: bytes, *, fresh: bool) -> bytes:
             field.encode(),
             b'":',
             array,
+            b"" if cursor is None else b',"nextCursor":"%b"' % cursor.encode(),
             b',"ttlMs":',
             str(TTL_MS if fresh else 0).encode(),
             b',"cacheScope":"private","_meta":',

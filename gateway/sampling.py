@@ -1,0 +1,172 @@
+"""Answers an MCP server's sampling request with a model of the gateway's own (``mcp.sampling: gateway``).
+
+The call passes the passage as one of the caller's: its grants, its budgets, its ledger, with the tool call as
+parent. Text and images pass; a model that is not allowed or not affordable is a refusal that the server sees
+(https://modelcontextprotocol.io/specification/2025-11-25/client/sampling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from mcp_hub.seams import Question, QuestionAnswer, RpcError
+from policies.identity import VirtualKey
+from policies.ids import new_call_id
+from policies.passage import Passage, Terms
+from policies.strict_json import BodyError
+from policies.types import CallContext, ModelCall, Refusal
+from providers.dialects.anthropic import AnthropicMessages
+from providers.dialects.base import Dialect
+from providers.dialects.openai_chat import OpenAIChat
+from providers.executor import HttpReply, ModelExecutor
+
+REJECTED = -1
+"""The code of the specification's own example for a sampling request that was refused."""
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+DEADLINE_S = 300.0
+_STOP_REASONS = {"stop": "endTurn", "end_turn": "endTurn", "length": "maxTokens", "max_tokens": "maxTokens"}
+
+
+class _Block(msgspec.Struct):
+    type: str
+    text: str = ""
+    data: str = ""
+    mimeType: str = ""  # noqa: N815 - the wire's own name
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: _Block | list[_Block]
+
+
+class _Asked(msgspec.Struct):
+    messages: list[_Message]
+    maxTokens: int  # noqa: N815 - the wire's own name
+    systemPrompt: str | None = None  # noqa: N815 - the wire's own name
+    temperature: float | None = None
+    stopSequences: list[str] | None = None  # noqa: N815 - the wire's own name
+
+
+class GatewaySampler:
+    """``mcp_hub.bridge.Sampler`` over a model route."""
+
+    def __init__(self, model: str, executor: ModelExecutor, passage: Passage, clock: Callable[[], int]) -> None:
+        self._model = model
+        self._executor = executor
+        self._passage = passage
+        self._clock = clock
+
+    async def __call__(self, key: VirtualKey, context: CallContext, question: Question) -> QuestionAnswer:
+        try:
+            asked = msgspec.convert(
+                {name: msgspec.json.decode(raw) for name, raw in question.params.items()}, _Asked, strict=True
+            )
+        except msgspec.MsgspecError as error:
+            return RpcError(INVALID_PARAMS, f"The sampling request cannot be read: {error}")
+        openai = not isinstance(self._executor.router.route(key, self._model, "openai"), Refusal)
+        dialect: Dialect = OpenAIChat() if openai else AnthropicMessages()
+        body = _chat(self._model, asked) if openai else _messages(self._model, asked)
+        if body is None:
+            return RpcError(INVALID_PARAMS, "The gateway's model takes text and images only.")
+        try:
+            request = dialect.parse(msgspec.json.encode(body))
+        except BodyError as error:
+            return RpcError(INVALID_PARAMS, error.message)
+        call = ModelCall(context=self._context(context), operation=dialect.operation, model=request.model)
+        dispatch = self._executor.dispatch(dialect, request, {}, "")
+        flight = await self._passage.enter(key, call, dispatch, Terms("cancel", DEADLINE_S))
+        if isinstance(flight, Refusal):
+            return RpcError(REJECTED, flight.message)
+        listener = flight.listen()
+        try:
+            outcome = (await flight.wait()).outcome
+        finally:
+            listener.leave()
+        reply = outcome.reply
+        if outcome.kind != "ok" or not isinstance(reply, HttpReply):
+            return RpcError(INTERNAL_ERROR, f"The gateway's model did not answer: {outcome.message}")
+        return _result(reply.body, openai=openai)
+
+    def _context(self, parent: CallContext) -> CallContext:
+        now = self._clock()
+        return msgspec.structs.replace(
+            parent, call_id=new_call_id(now), started_ns=now, parent=parent.call_id, origin="sampling"
+        )
+
+
+def _blocks(message: _Message) -> Sequence[_Block]:
+    return message.content if isinstance(message.content, list) else (message.content,)
+
+
+def _chat(model: str, asked: _Asked) -> dict[str, Any] | None:
+    """A chat completion; ``None`` for content that it does not take."""
+    messages: list[dict[str, Any]] = []
+    if asked.systemPrompt:
+        messages.append({"role": "system", "content": asked.systemPrompt})
+    for message in asked.messages:
+        parts: list[dict[str, Any]] = []
+        for block in _blocks(message):
+            if block.type == "text":
+                parts.append({"type": "text", "text": block.text})
+            elif block.type == "image":
+                url = f"data:{block.mimeType};base64,{block.data}"
+                parts.append({"type": "image_url", "image_url": {"url": url}})
+            else:
+                return None
+        plain = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+        messages.append({"role": message.role, "content": plain})
+    return _bounded({"model": model, "messages": messages, "max_tokens": asked.maxTokens}, asked, "stop")
+
+
+def _messages(model: str, asked: _Asked) -> dict[str, Any] | None:
+    """An Anthropic message; ``None`` for content that it does not take."""
+    messages: list[dict[str, Any]] = []
+    for message in asked.messages:
+        parts: list[dict[str, Any]] = []
+        for block in _blocks(message):
+            if block.type == "text":
+                parts.append({"type": "text", "text": block.text})
+            elif block.type == "image":
+                source = {"type": "base64", "media_type": block.mimeType, "data": block.data}
+                parts.append({"type": "image", "source": source})
+            else:
+                return None
+        messages.append({"role": message.role, "content": parts})
+    body: dict[str, Any] = {"model": model, "messages": messages, "max_tokens": asked.maxTokens}
+    if asked.systemPrompt:
+        body["system"] = asked.systemPrompt
+    return _bounded(body, asked, "stop_sequences")
+
+
+def _bounded(body: dict[str, Any], asked: _Asked, stop: str) -> dict[str, Any]:
+    if asked.temperature is not None:
+        body["temperature"] = asked.temperature
+    if asked.stopSequences:
+        body[stop] = asked.stopSequences
+    return body
+
+
+def _result(body: bytes, *, openai: bool) -> QuestionAnswer:
+    """The answer as a ``CreateMessageResult``."""
+    reply = msgspec.json.decode(body)
+    try:
+        if openai:
+            choice = reply["choices"][0]
+            text, stop = choice["message"].get("content") or "", choice.get("finish_reason")
+        else:
+            text = "".join(block.get("text", "") for block in reply["content"])
+            stop = reply.get("stop_reason")
+        model = reply["model"]
+    except (KeyError, IndexError, TypeError):
+        return RpcError(INTERNAL_ERROR, "The gateway's model answered in an unknown form.")
+    result = {
+        "role": "assistant",
+        "content": {"type": "text", "text": text},
+        "model": model,
+        "stopReason": _STOP_REASONS.get(stop, stop or "endTurn"),
+    }
+    return msgspec.Raw(msgspec.json.encode(result))

@@ -1,0 +1,246 @@
+"""Calls of the MCP endpoint: into the passage, and through the questions that a member may ask on the way.
+
+A client of the initialize era is asked on the stream of its call, and answers with a POST of its own. A modern
+client gets ``input_required``: if the member is modern too, the call has ended for now and the next round calls
+again; if not, the call waits here (``mcp_hub.parking``) for the round that brings the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.surfaces.http import JSON, send_bytes
+from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal, of_result
+from gateway.surfaces.mcp_exchange import Exchange
+from gateway.surfaces.mcp_requests import Asker, McpRequests
+from gateway.surfaces.mcp_streams import Asking, CallStream
+from mcp_hub.bridge import BridgeParts, Round
+from mcp_hub.dispatch import Client, MemberCall, MemberDispatch, ToolPrice
+from mcp_hub.hub import Hub
+from mcp_hub.interactions import OpenQuestion, input_required, unanswered
+from mcp_hub.parking import ParkingLot
+from mcp_hub.request_state import CallState, bound_to
+from mcp_hub.view import own_uri
+from mcp_hub.wire import modern
+from mcp_hub.wire.client_sessions import ClientSession
+from mcp_hub.wire.messages import (
+    INVALID_PARAMS,
+    Message,
+    WireError,
+    notification_bytes,
+    request_bytes,
+    string_of,
+)
+from policies.flight import Flight
+from policies.passage import Passage, Settled, Terms
+from policies.types import Refusal, ToolCall
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True)
+class CallParts:
+    """What calls are made with."""
+
+    hub: Hub
+    requests: McpRequests
+    passage: Passage
+    bridge: BridgeParts
+    parking: ParkingLot
+    price: Callable[[], ToolPrice]
+    deadline_s: float
+
+
+class McpCalls:
+    """Everything that reaches a member."""
+
+    def __init__(self, parts: CallParts) -> None:
+        self._parts = parts
+
+    async def call(
+        self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
+    ) -> None:
+        """One request for a member; ``session`` is that of a client of the initialize era."""
+        parts = self._parts
+        level = session.log_level if session is not None else modern.wanted_level(message)
+        client = Client(asker.era, asker.profile, level, "progressToken" in message.meta, asker.server)
+        call = parts.requests.call(asker, message, client)
+        if call.origin is None:
+            await parts.hub.ready(asker.viewer)
+            call = parts.requests.call(asker, message, client)
+        asked = Asked(asker.era, request_id, call.kind, call.asked, level, self._renamed(asker, call))
+
+        def bound() -> bytes:
+            return bound_to(asker.key.principal.key, asker.server, message.method or "", message.params)
+
+        state = self._state(message, bound) if session is None else None
+        if state is not None and state.kind == "park":
+            settled = await self._resume(exchange, asked, message, state, bound)
+            self._remember(asker, call, settled)
+            return
+        dispatch = MemberDispatch(
+            parts.bridge, parts.hub, call, parts.price(), Round(bound, state, _responses(message))
+        )
+        entry = _entry(call, parts.requests, asker, message, exchange)
+        if state is not None and parts.bridge.states.spend(state):
+            entry = msgspec.structs.replace(entry, continues=True)
+        # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
+        terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
+        flight = await parts.passage.enter(exchange.key, entry, dispatch, terms)
+        if isinstance(flight, Refusal):
+            await _answer(exchange, of_refusal(asked, flight))
+            return
+        stream = CallStream(exchange.receive, exchange.send, asked, message)
+        if session is None:
+            settled = await stream.relay(flight, _ByReturning(self._parts, exchange, asked, flight, dispatch, bound))
+        else:
+            settled = await _relay_live(stream, flight, session, request_id)
+        self._remember(asker, call, settled)
+
+    async def _resume(
+        self, exchange: Exchange, asked: Asked, message: Message, state: CallState, bound: Callable[[], bytes]
+    ) -> Settled | None:
+        """The round that continues a call that waits: identified and admitted anew, but not counted again."""
+        parked = self._parts.parking.take(state.park, exchange.key.principal.key)
+        if parked is None:
+            raise _bad_state(message)
+        refusal = parked.dispatch.admit(exchange.key)
+        if refusal is not None:
+            parked.flight.cancel()
+            await _answer(exchange, of_refusal(asked, refusal))
+            return None
+        responses = _responses(message)
+        for name, question in parked.dispatch.open_questions.items():
+            if name in responses:
+                question.answer(responses[name])
+        asking = _ByReturning(self._parts, exchange, asked, parked.flight, parked.dispatch, bound)
+        still = next((q for q in parked.dispatch.open_questions.values() if not q.done), None)
+        answer = await asking.put(still) if still is not None else None
+        if answer is not None:
+            await _answer(exchange, answer)
+            return None
+        stream = CallStream(exchange.receive, exchange.send, asked, message)
+        parked.flight.on_abandon = "cancel"
+        return await stream.relay(parked.flight, asking)
+
+    def _state(self, message: Message, bound: Callable[[], bytes]) -> CallState | None:
+        """The state that a later round brings. Raises ``WireError`` for one that is not this call's."""
+        raw = message.params.get("requestState")
+        if raw is None:
+            return None
+        state = self._parts.bridge.states.open(string_of(raw) or "", bound())
+        if state is None:
+            raise _bad_state(message)
+        return state
+
+    def _renamed(self, asker: Asker, call: MemberCall) -> Mapping[str, str]:
+        """URIs of the call's member that this client knows in another form."""
+        if call.origin is None:
+            return {}
+        renamed = self._parts.hub.view(asker.viewer).renamed.get(call.origin.server, {})
+        if call.kind == "resource" and own_uri(call.origin.server, call.asked) != call.asked:
+            return {**renamed, own_uri(call.origin.server, call.asked): call.asked}
+        return renamed
+
+    def _remember(self, asker: Asker, call: MemberCall, settled: Settled | None) -> None:
+        """Links that the client now has lead to their server."""
+        reply = settled.outcome.reply if settled is not None else None
+        if isinstance(reply, msgspec.Raw) and call.origin is not None and call.kind in ("tool", "prompt"):
+            self._parts.hub.handed.remember(asker.key.principal.key, call.origin.server, reply)
+
+
+class _ByReturning:
+    """Asks a modern client: the call waits, and the client is told to come again."""
+
+    def __init__(
+        self,
+        parts: CallParts,
+        exchange: Exchange,
+        asked: Asked,
+        flight: Flight[Settled],
+        dispatch: MemberDispatch,
+        bound: Callable[[], bytes],
+    ) -> None:
+        self._parts = parts
+        self._exchange = exchange
+        self._asked = asked
+        self._flight = flight
+        self._dispatch = dispatch
+        self._bound = bound
+
+    async def put(self, question: OpenQuestion) -> Answer | None:
+        place = self._parts.parking.park(self._exchange.key.principal.key, self._flight, self._dispatch)
+        if place is None:
+            question.answer(unanswered(question.question))
+            return None
+        waiting = {name: q.question for name, q in self._dispatch.open_questions.items() if not q.done}
+        return of_result(self._asked, input_required(waiting, self._parts.bridge.states.park(self._bound(), place)))
+
+    def ended(self) -> list[bytes]:
+        return []
+
+
+class _ByRequest:
+    """Asks a client of the initialize era, on the stream of its call."""
+
+    def __init__(self, session: ClientSession, stream: CallStream) -> None:
+        self._session = session
+        self._stream = stream
+        self._asked: dict[str, OpenQuestion] = {}
+
+    async def put(self, question: OpenQuestion) -> Answer | None:
+        request_id = self._session.ask(question)
+        self._asked[request_id] = question
+        await self._stream.write(request_bytes(request_id, question.question.method, question.question.params))
+        return None
+
+    def ended(self) -> list[bytes]:
+        self._session.forget(self._asked)
+        return [
+            notification_bytes("notifications/cancelled", {"requestId": request_id})
+            for request_id, question in self._asked.items()
+            if question.withdrawn
+        ]
+
+
+async def _relay_live(
+    stream: CallStream, flight: Flight[Settled], session: ClientSession, request_id: bytes
+) -> Settled | None:
+    asking: Asking = _ByRequest(session, stream)
+    session.flights[request_id] = flight
+    try:
+        return await stream.relay(flight, asking)
+    finally:
+        session.flights.pop(request_id, None)
+
+
+def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:
+    context = requests.context(asker, message, exchange.started_ns, exchange.headers)
+    origin = call.origin
+    if origin is None:
+        return ToolCall(context=context, server=exchange.server or "", name=call.asked[:500], kind=call.kind)
+    return ToolCall(context=context, server=origin.server, name=origin.name, kind=call.kind)
+
+
+def _responses(message: Message) -> Mapping[str, msgspec.Raw]:
+    """The client's answers by the names of the questions; what is not an object is no answer."""
+    raw = message.params.get("inputResponses")
+    try:
+        found = _object(raw) if raw is not None else {}
+    except msgspec.MsgspecError:
+        text = "'inputResponses' must be an object"
+        raise WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null") from None
+    return {name: answer for name, answer in found.items() if bytes(answer)[:1] == b"{"}
+
+
+def _bad_state(message: Message) -> WireError:
+    data = {"code": "invalid_request_state"}
+    text = "Invalid or expired requestState: begin the call anew"
+    return WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null", data=data)
+
+
+async def _answer(exchange: Exchange, answer: Answer) -> None:
+    await send_bytes(exchange.send, answer.status, (JSON,), answer.body)
