@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mcp_hub.capabilities import ELICIT, SAMPLE, Profile
+from mcp_hub.capabilities import ELICIT, SAMPLE, Profile, required
 from mcp_hub.interactions import (
+    MISSING_CAPABILITY,
     URL_ELICITATION_REQUIRED,
     InputRequired,
     OpenQuestion,
@@ -74,7 +75,7 @@ class Round:
 class Bridge:
     """The questions of one call."""
 
-    __slots__ = ("_asked_before", "_ends", "_parts", "_profile", "_round", "member_era", "open")
+    __slots__ = ("_asked_before", "_ends", "_given", "_missing", "_parts", "_profile", "_round", "member_era", "open")
 
     def __init__(self, parts: BridgeParts, profile: Profile, ends: Ends, round_: Round) -> None:
         self._parts = parts
@@ -82,6 +83,8 @@ class Bridge:
         self._ends = ends
         self._round = round_
         self._asked_before = 0
+        self._missing: str | None = None
+        self._given = dict(round_.responses) if ends.era == "modern" else {}
         self.member_era: Era = "legacy"
         self.open: dict[str, OpenQuestion] = {}
 
@@ -95,7 +98,7 @@ class Bridge:
             except ValueError as broken:
                 return _invalid(str(broken))
             if asked is None:
-                return reply
+                return self._judged(reply)
             answers = await self._answers(attempt, asked)
             if isinstance(answers, Outcome | MemberFault | RpcError):
                 return answers
@@ -105,6 +108,7 @@ class Bridge:
     async def ask(self, attempt: Attempt, question: Question) -> QuestionAnswer:
         """Put one question to whoever answers it."""
         if not self._profile.allows(question):
+            self._missing = question.method
             return refused(question)
         unsafe = unsafe_url(question)
         if unsafe is not None:
@@ -114,7 +118,11 @@ class Bridge:
         if self._ends.era == "legacy" and not attempt.heard:
             return unanswered(question)
         self._asked_before += 1
-        opened = OpenQuestion(f"q{self._asked_before}", self._shown(attempt, question))
+        name = question.name if question.name and question.name not in self.open else f"q{self._asked_before}"
+        given = self._given.pop(name, None)
+        if given is not None:
+            return given
+        opened = OpenQuestion(name, self._shown(attempt, question))
         self.open[opened.name] = opened
         attempt.emit(opened)
         try:
@@ -125,11 +133,22 @@ class Bridge:
     def _first(self, params: RawObject) -> RawObject:
         """The first request of this round: a resumed call goes on where it was."""
         state = self._round.resumed
-        if state is None or state.kind != "relay":
+        if self.member_era == "legacy" or (state is None and not self._round.responses):
             return params
+        if state is None or state.kind != "relay":
+            return _again(params, self._round.responses, None)
         own = {name: msgspec.Raw(raw.encode()) for name, raw in state.answers.items()}
         inner = msgspec.Raw(state.inner.encode()) if state.inner is not None else None
         return _again(params, {**self._round.responses, **own}, inner)
+
+    def _judged(self, reply: Reply) -> Reply:
+        """A call that failed after its member had asked for what a modern client did not declare has failed for
+        that reason."""
+        failed = isinstance(reply, RpcError) or (isinstance(reply, msgspec.Raw) and b'"isError":true' in bytes(reply))
+        if self._missing is None or self._ends.era == "legacy" or not failed:
+            return reply
+        data = msgspec.Raw(msgspec.json.encode({"requiredCapabilities": required(self._missing)}))
+        return RpcError(MISSING_CAPABILITY, f"The tool needs a client that offers {self._missing}", data)
 
     def _asked(self, reply: Reply) -> InputRequired | None:
         """What the member wants to know before it goes on. Raises ``ValueError``."""

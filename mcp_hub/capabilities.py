@@ -74,6 +74,11 @@ def mode_of(question: Question) -> Feature:
     return "url" if bytes(question.params.get("mode", b"")) == b'"url"' else "form"
 
 
+def required(method: str) -> dict[str, dict[str, Any]]:
+    """The capability that a client must declare to be asked ``method``."""
+    return {method.partition("/")[0]: {}}
+
+
 def read_profile(declared: bytes | None) -> Profile:
     """The profile of a client's ``capabilities`` object; of something else, nothing."""
     if not declared or declared == b"{}" or len(declared) > MAX_DECLARED_BYTES:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from mcp_hub.param_headers import Mirror, mirrors_of
 from mcp_hub.seams import Era, MemberFault, RawObject, Reply, RpcError, Session
 
 ItemKind = Literal["tools", "resources", "templates", "prompts"]
@@ -32,6 +33,8 @@ class Item:
 
     name: str
     raw: RawObject
+    mirrors: tuple[Mirror, ...] = ()
+    """Arguments of a tool that travel as headers too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class MemberSnapshot:
     instructions: str | None
     items: Mapping[ItemKind, tuple[Item, ...]]
     unusable: int
-    """Items without a usable name: left out."""
+    """Items without a usable name or with broken annotations: left out."""
     digest: str
     taken_ns: int
 
@@ -116,10 +119,11 @@ async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ..
         raws, cursor = page
         for raw in raws:
             name = _name(raw.get(listing.name))
-            if name is None or name in found:
+            mirrors = mirrors_of(raw.get("inputSchema")) if listing.kind == "tools" else ()
+            if name is None or name in found or mirrors is None:
                 unusable += 1
             else:
-                found[name] = Item(name, raw)
+                found[name] = Item(name, raw, mirrors)
         if len(found) > MAX_ITEMS:
             return _fault("member_list_too_long", f"{listing.method} lists more than {MAX_ITEMS} items.")
         if cursor is None:

@@ -17,6 +17,7 @@ from mcp_hub.bridge import Bridge, BridgeParts, Ends, Round
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.hub import Hub
 from mcp_hub.interactions import OpenQuestion
+from mcp_hub.param_headers import headers_for
 from mcp_hub.request_state import ROUND_FIELDS
 from mcp_hub.seams import Era, MemberFault, Notification, Question, QuestionAnswer, RawObject, Reply, RpcError
 from mcp_hub.session_key import SessionKey
@@ -96,6 +97,11 @@ class MemberDispatch:
         return self._profile.declared
 
     @property
+    def mirrored(self) -> Sequence[tuple[str, str]]:
+        origin = self._call.origin
+        return headers_for(origin.mirrors, self._call.params.get("arguments")) if origin is not None else ()
+
+    @property
     def open_questions(self) -> dict[str, OpenQuestion]:
         """What waits for the client's answer."""
         return self._bridge.open
@@ -123,6 +129,7 @@ class MemberDispatch:
     async def run(self, attempt: Attempt) -> Outcome:
         self._attempt = attempt
         server = attempt.target.owner
+        self._bridge.member_era = self._hub.era(server)
         key = self._hub.session_key(server, attempt.key, self._profile, self._call.session)
         params = member_params(self._call, attempt.target.name)
         ended = await self._bridge.rounds(attempt, params, lambda sent: self._request(attempt, key, sent))

@@ -24,7 +24,7 @@ from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import MemberSnapshot, read_member
 from mcp_hub.outcome import MemberOutcome, State
 from mcp_hub.resource_watch import UPDATED, ResourceWatches
-from mcp_hub.seams import MemberFault, Notification, Session
+from mcp_hub.seams import Era, MemberFault, Notification, Session
 from mcp_hub.session_key import SessionKey
 from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
 from mcp_hub.upstream.specs import Terms
@@ -225,6 +225,10 @@ class Hub:
         names = self._members if server is None else (server,)
         found = (self._members.get(name) for name in names)
         return [m for m in found if m is not None and key.grants.sees_server(m.name)]
+
+    def era(self, server: str) -> Era:
+        """The era that the member spoke when it was last read."""
+        return "modern" if self._is_modern(server) else "legacy"
 
     def _is_modern(self, server: str) -> bool:
         snapshot = self.snapshot(server)

@@ -21,6 +21,7 @@ from mcp_hub.seams import Question, QuestionAnswer, RpcError
 INPUT_REQUIRED = "input_required"
 URL_ELICITATION_REQUIRED = -32042
 """2025-11-25: the call needs the user to visit addresses first. The modern wire asks instead."""
+MISSING_CAPABILITY = -32021
 MOST_QUESTIONS = 32
 CANCELLED = msgspec.Raw(b'{"action":"cancel"}')
 INVALID_PARAMS = -32602
@@ -166,4 +167,4 @@ def named(question: Question, server: str) -> Question:
         text = ""
     if text:
         params["message"] = msgspec.Raw(msgspec.json.encode(f"[{server}] {text}"))
-    return Question(question.method, params)
+    return Question(question.method, params, question.name)

@@ -7,7 +7,7 @@ bytes, split only at the first level, so that unknown fields, key order and numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -61,6 +61,8 @@ class Question(msgspec.Struct, frozen=True):
 
     method: str
     params: RawObject
+    name: str = ""
+    """The member's own name for it, if it has one: the client sees it, and answers by it."""
 
 
 QuestionAnswer = msgspec.Raw | RpcError
@@ -77,6 +79,10 @@ class Caller(Protocol):
     @property
     def log_level(self) -> str | None:
         """From which level on the client wants log messages; ``None``: it did not say."""
+
+    @property
+    def mirrored(self) -> Sequence[tuple[str, str]]:
+        """Arguments that travel as headers too, where the transport has headers."""
 
     @property
     def wants_progress(self) -> bool: ...

@@ -17,6 +17,7 @@ import msgspec
 
 from mcp_hub.catalog import LISTINGS, Item, ItemKind, Listing, MemberSnapshot
 from mcp_hub.naming import exposed_name
+from mcp_hub.param_headers import Mirror
 from mcp_hub.seams import Era
 from policies.admission import Grants, SubjectKind
 
@@ -36,6 +37,7 @@ class Origin:
 
     server: str
     name: str
+    mirrors: tuple[Mirror, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def build_view(members: Sequence[Shown], servers: Iterable[str], grants: Grants,
             for item in member.snapshot.items[listing.kind]:
                 if not grants.allows(_SUBJECTS[listing.kind], server, item.name):
                     continue
-                origin = Origin(server, item.name)
+                origin = Origin(server, item.name, item.mirrors)
                 name = _exposed(listing, member.prefix, item.name, naming)
                 if name in table and listing.name != "name":
                     name = wrapped_uri(server, item.name)

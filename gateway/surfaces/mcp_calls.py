@@ -7,6 +7,7 @@ again; if not, the call waits here (``mcp_hub.parking``) for the round that brin
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from mcp_hub.bridge import BridgeParts, Round
 from mcp_hub.dispatch import Client, MemberCall, MemberDispatch, ToolPrice
 from mcp_hub.hub import Hub
 from mcp_hub.interactions import OpenQuestion, input_required, unanswered
+from mcp_hub.param_headers import disagreement
 from mcp_hub.parking import ParkingLot
 from mcp_hub.request_state import CallState, bound_to
 from mcp_hub.view import own_uri
@@ -38,6 +40,7 @@ from policies.flight import Flight
 from policies.passage import Passage, Settled, Terms
 from policies.types import Refusal, ToolCall
 
+GATHER_S = 0.02
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -71,6 +74,10 @@ class McpCalls:
         if call.origin is None:
             await parts.hub.ready(asker.viewer)
             call = parts.requests.call(asker, message, client)
+        if asker.era == "modern" and call.origin is not None:
+            wrong = disagreement(call.origin.mirrors, call.params.get("arguments"), exchange.headers)
+            if wrong is not None:
+                raise modern.mismatch(wrong, request_id)
         asked = Asked(asker.era, request_id, call.kind, call.asked, level, self._renamed(asker, call))
 
         def bound() -> bytes:
@@ -172,6 +179,8 @@ class _ByReturning:
         self._bound = bound
 
     async def put(self, question: OpenQuestion) -> Answer | None:
+        # What the member asks at the same time is put to the person at the same time.
+        await asyncio.sleep(GATHER_S)
         place = self._parts.parking.park(self._exchange.key.principal.key, self._flight, self._dispatch)
         if place is None:
             question.answer(unanswered(question.question))

@@ -155,6 +155,8 @@ class HttpSession:
         answered = False
         try:
             headers = self.headers(method, params)
+            if caller is not None and self.era == "modern":
+                headers.extend(caller.mirrored)
             response = await self._transport.open("POST", self._spec.url, headers, body, _CALL)
             try:
                 reply = await self._answer(response, request_id, deadline, caller)

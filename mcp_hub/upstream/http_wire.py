@@ -6,7 +6,6 @@ The answer may be one JSON body or an event stream that ends with it
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from mcp_hub.seams import MODERN_VERSION, Era, MemberFault, RawObject
 from mcp_hub.upstream.jsonrpc import MAX_MESSAGE_BYTES, Incoming, decode
 from mcp_hub.upstream.sse import EventReader, EventTooLarge
+from mcp_hub.wire.header_values import encode_header
 from policies.egress import ByteResponse, Timeouts, TransportFailure
 
 Headers = list[tuple[str, str]]
@@ -44,12 +44,6 @@ def request_headers(
     if session_id is not None:
         headers.append(("mcp-session-id", session_id))
     return headers
-
-
-def encode_header(value: str) -> str:
-    """A name as a header value: plain if it is printable ASCII without edge spaces, else base64."""
-    plain = value.isascii() and value.isprintable() and value == value.strip() and not value.startswith("=?")
-    return value if plain and value else f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
 def timeouts_for(timeout: float) -> Timeouts:

@@ -16,6 +16,7 @@ A connection that was once asked on this way takes one such call at a time from 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -28,6 +29,7 @@ from mcp_hub.upstream.jsonrpc import Incoming, encode_error, encode_result
 HOLD_S = 30.0
 METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
+_WORD = re.compile(rb'"([A-Za-z_][A-Za-z0-9_.-]{0,63})"')
 MOST_OPEN = 32
 """Questions that one connection may have open or waiting."""
 
@@ -141,7 +143,7 @@ class Questions:
     async def _ask(self, call: Asked, question_id: bytes, message: Incoming) -> None:
         call.deadline.pause()
         try:
-            answer = await call.caller.ask(Question(message.method or "", message.params))
+            answer = await call.caller.ask(Question(message.method or "", message.params, _name(question_id)))
         finally:
             call.open.discard(question_id)
             self._tasks.pop(question_id, None)
@@ -173,6 +175,12 @@ class Questions:
 
     def _refuse(self, question_id: bytes, code: int, text: str) -> None:
         self._respond(encode_error(question_id, code, text))
+
+
+def _name(question_id: bytes) -> str:
+    """A member that names its requests in words sees its words kept."""
+    found = _WORD.fullmatch(question_id)
+    return found[1].decode() if found else ""
 
 
 def cancelled_request(params: object) -> bytes:

@@ -7,8 +7,6 @@ must agree with the body, which is the truth
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ import msgspec
 
 from mcp_hub.log_levels import LOG_LEVELS
 from mcp_hub.seams import MODERN_VERSION
+from mcp_hub.wire.header_values import decode_header
 from mcp_hub.wire.messages import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -107,11 +106,11 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
     if message.method is None:
         raise WireError(INVALID_REQUEST, "a client sends requests only; post no responses", request_id=request_id)
     if repeated:
-        raise _mismatch(f"the header {repeated[0]} came more than once", request_id)
+        raise mismatch(f"the header {repeated[0]} came more than once", request_id)
     version = string_of(message.meta.get(META_VERSION))
     header = headers.get("mcp-protocol-version")
     if header is not None and version is not None and header != version:
-        raise _mismatch(f"MCP-Protocol-Version is {header!r}, the body says {version!r}", request_id)
+        raise mismatch(f"MCP-Protocol-Version is {header!r}, the body says {version!r}", request_id)
     if (version or header or MODERN_VERSION) != MODERN_VERSION:
         raise WireError(
             UNSUPPORTED_VERSION,
@@ -123,7 +122,7 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
         missing = META_VERSION if version is None else META_CAPABILITIES
         raise WireError(INVALID_PARAMS, f"_meta[{missing!r}] is missing", request_id=request_id)
     if header is None:
-        raise _mismatch("the header MCP-Protocol-Version is missing", request_id)
+        raise mismatch("the header MCP-Protocol-Version is missing", request_id)
     _validate_mirrors(message, headers, request_id)
     if message.method not in METHODS and message.request_id is not None:
         raise WireError(METHOD_NOT_FOUND, "Method not found", status=404, request_id=request_id)
@@ -132,27 +131,17 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
 def _validate_mirrors(message: Message, headers: Mapping[str, str], request_id: bytes) -> None:
     method = headers.get("mcp-method")
     if method != message.method:
-        raise _mismatch(f"Mcp-Method is {method!r}, the body says {message.method!r}", request_id)
+        raise mismatch(f"Mcp-Method is {method!r}, the body says {message.method!r}", request_id)
     field = _NAMED.get(message.method or "")
     if field is None:
         return
     expected = required_string(message, field)
     name = headers.get("mcp-name")
     if name is None or decode_header(name) != expected:
-        raise _mismatch(f"Mcp-Name does not agree with params.{field}", request_id)
+        raise mismatch(f"Mcp-Name does not agree with params.{field}", request_id)
 
 
-def decode_header(value: str) -> str | None:
-    """A header value, decoded from the ``=?base64?…?=`` form that non-ASCII names take; ``None`` if broken."""
-    if not (value.startswith("=?base64?") and value.endswith("?=")):
-        return value
-    try:
-        return base64.b64decode(value[9:-2], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-
-
-def _mismatch(message: str, request_id: bytes) -> WireError:
+def mismatch(message: str, request_id: bytes) -> WireError:
     return WireError(HEADER_MISMATCH, f"Header mismatch: {message}", request_id=request_id)
 
 
