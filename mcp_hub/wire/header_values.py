@@ -17,7 +17,9 @@ def encode_header(value: str) -> str:
 
 
 def decode_header(value: str) -> str | None:
-    """What a header value says; ``None`` for a broken wrapping. Without the exact wrapping it is literal."""
+    """What a header value says; ``None`` for a broken wrapping. Without the exact wrapping it is literal; blanks
+    around it are not part of it (RFC 9110 §5.5)."""
+    value = value.strip(" \t")
     if not (value.startswith(_OPEN) and value.endswith(_CLOSE) and len(value) >= len(_OPEN) + len(_CLOSE)):
         return value
     try:

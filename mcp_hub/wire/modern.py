@@ -130,7 +130,7 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
 
 def _validate_mirrors(message: Message, headers: Mapping[str, str], request_id: bytes) -> None:
     method = headers.get("mcp-method")
-    if method != message.method:
+    if method is None or method.strip(" \t") != message.method:
         raise mismatch(f"Mcp-Method is {method!r}, the body says {message.method!r}", request_id)
     field = _NAMED.get(message.method or "")
     if field is None:

@@ -139,7 +139,10 @@ def opened(state: str | None) -> Json:
 def check_mirrors(params: Json, headers: dict[str, str]) -> None:
     """Headers must mirror the method's name and the annotated arguments."""
     region = (params.get("arguments") or {}).get("region")
-    if headers.get("mcp-name") != params["name"] or headers.get("mcp-param-region") != region:
+    sent = headers.get("mcp-param-region")
+    if sent is not None and sent.startswith("=?base64?"):
+        sent = base64.b64decode(sent[9:-2]).decode()
+    if headers.get("mcp-name") != params["name"] or sent != region:
         raise Failure(-32020, "Header mismatch")
 
 

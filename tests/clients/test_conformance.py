@@ -1,0 +1,63 @@
+"""The official conformance suite through the gate: both revisions, before members of both eras."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.claude_code import client_program
+from tests.support.gateway import ROOT, RunningGateway
+from tests.support.key_proxy import KeyProxy
+from tests.support.services import free_port, wait_for_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.client_programs]
+
+KEY = "vk-suite-0123456789abcdef0123456789"
+NOT_OFFERED = re.compile(r"^✗ (?!tasks-)(\S+)", re.MULTILINE)
+"""Scenarios that failed, but for the tasks extension: the gate does not advertise it."""
+
+
+@pytest.fixture(scope="module", params=["legacy", "modern"])
+async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The gate's endpoint of one server that speaks one era only."""
+    port = free_port()
+    program = (sys.executable, "-m", "tests.peers.everything_server", request.param, str(port))
+    server = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
+    await wait_for_port(port)
+    yaml = f"""
+    mcp_servers: {{every: {{url: "http://127.0.0.1:{port}/mcp"}}}}
+    virtual_keys: [{{key_name: suite, key: {KEY}, allowed_tools: ["every/*"]}}]
+    """
+    try:
+        async with (
+            RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as gate,
+            KeyProxy(gate.address, KEY) as proxy,
+        ):
+            yield f"{proxy.address}/mcp/every"
+    finally:
+        server.kill()
+        await server.wait()
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+async def test_every_required_scenario_passes(endpoint: str, revision: str, tmp_path: Path) -> None:
+    """No list of expected failures: what the suite scores passes, and so does what it only reports."""
+    node = client_program("node")
+    suite = Path(node).parent.parent / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    run = await asyncio.create_subprocess_exec(
+        node,
+        str(suite),
+        *("server", "--url", endpoint, "--requirements", revision),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told = (await run.communicate())[0].decode()
+    assert run.returncode == 0, told[-4000:]
+    assert "Total: " in told
+    assert NOT_OFFERED.findall(told) == []
