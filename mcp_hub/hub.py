@@ -26,7 +26,7 @@ from mcp_hub.outcome import MemberOutcome, State
 from mcp_hub.resource_watch import UPDATED, ResourceWatches
 from mcp_hub.seams import Era, MemberFault, Notification, Session
 from mcp_hub.session_key import SessionKey
-from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
+from mcp_hub.subscriptions import COALESCE_S, Subscription, Subscriptions, Viewer
 from mcp_hub.upstream.specs import Terms
 from mcp_hub.uris import HandedUris
 from mcp_hub.view import Naming, Shown, View, build_view
@@ -39,6 +39,8 @@ FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 MOST_VIEWS = 64
 """Views that are kept per key: of the hub and of single servers, by profile."""
+MOST_PERSONAL = 1_000
+"""Sessions of one member whose own lists are kept."""
 MOST_PROFILES = 8
 """Kinds of clients for which one member is read separately; the others see what is offered to all."""
 
@@ -77,12 +79,15 @@ class HubSettings:
 class _Member:
     """One configured server as the hub knows it, or what it offers to clients of one profile."""
 
-    __slots__ = ("answered", "changed", "name", "outcome", "profile", "snapshot", "task", "variants")
+    __slots__ = ("answered", "changed", "name", "outcome", "personal", "profile", "snapshot", "task", "variants")
 
     def __init__(self, name: str, profile: Profile, now_ns: int) -> None:
         self.name = name
         self.profile = profile
         self.variants: dict[Profile, _Member] = {}
+        self.personal: dict[SessionKey, MemberSnapshot] = {}
+        """What a session of one principal offers, where that differs: a server may change its tools for one
+        session only."""
         self.snapshot: MemberSnapshot | None = None
         self.outcome = MemberOutcome(name, "connecting", now_ns)
         self.answered = asyncio.Event()
@@ -98,6 +103,7 @@ class Hub:
         self._settings = settings
         self._clock = clock
         self._members: dict[str, _Member] = {}
+        self._reading: dict[SessionKey, asyncio.Task[None]] = {}
         self._generation = 0
         self._views: WeakKeyDictionary[VirtualKey, dict[tuple[str | None, Profile], tuple[int, View]]] = (
             WeakKeyDictionary()
@@ -119,6 +125,9 @@ class Hub:
     async def stop(self) -> None:
         """End the members' tasks; the sessions are their owner's to close."""
         tasks = [task for member in self._members.values() for task in _cancel(member)]
+        tasks.extend(self._reading.values())
+        for task in self._reading.values():
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.watches.stop()
 
@@ -156,7 +165,7 @@ class Hub:
             return known[1]
         visible = self._visible(key, server)
         naming = Naming(server is None, self._settings.client_prefix, self._settings.page_size)
-        shown = [found for m in visible if (found := self._shown(m, viewer.profile)) is not None]
+        shown = [found for m in visible if (found := self._shown(m, viewer)) is not None]
         view = build_view(shown, [m.name for m in visible], key.grants, naming)
         if len(kept) >= MOST_VIEWS:
             kept.clear()
@@ -208,10 +217,12 @@ class Hub:
         if member is None:
             return
         if notification.method in _CHANGES:
-            member.changed.set()
-            variant = member.variants.get(key.profile)
-            if variant is not None:
-                variant.changed.set()
+            if key.partition:
+                self._read_personal_soon(member, key)
+                return
+            changed = member.variants.get(key.profile) if key.profile.interactive else member
+            if changed is not None:
+                changed.changed.set()
         elif notification.method == UPDATED:
             self.watches.updated(key, _uri(notification))
 
@@ -234,13 +245,37 @@ class Hub:
         snapshot = self.snapshot(server)
         return snapshot is not None and snapshot.era == "modern"
 
-    def _shown(self, member: _Member, client: Profile) -> Shown | None:
-        variant = member.variants.get(self.profile(member.name, client))
+    def _shown(self, member: _Member, viewer: Viewer) -> Shown | None:
+        profile = self.profile(member.name, viewer.profile)
+        variant = member.variants.get(profile)
         snapshot = variant.snapshot if variant is not None and variant.snapshot is not None else member.snapshot
+        if member.personal:
+            own = self.session_key(member.name, viewer.key, profile, None)
+            snapshot = member.personal.get(own, snapshot)
         if snapshot is None:
             return None
         terms = self.sessions.terms(member.name)
         return Shown(snapshot, terms.prefix or member.name, terms.aliases)
+
+    def _read_personal_soon(self, member: _Member, key: SessionKey) -> None:
+        """Read what one principal's session offers now; once for notices that come together."""
+        if key in self._reading:
+            return
+        task = asyncio.get_running_loop().create_task(self._read_personal(member, key), name=f"hub:{key.server}")
+        self._reading[key] = task
+        task.add_done_callback(lambda _: self._reading.pop(key, None))
+
+    async def _read_personal(self, member: _Member, key: SessionKey) -> None:
+        await asyncio.sleep(COALESCE_S)
+        session = self.sessions.live(key)
+        found = await read_member(member.name, session, self._clock()) if session is not None else None
+        variant = member.variants.get(key.profile, member)
+        before = member.personal.pop(key, None)
+        if isinstance(found, MemberSnapshot) and (variant.snapshot is None or variant.snapshot.digest != found.digest):
+            if len(member.personal) < MOST_PERSONAL:
+                member.personal[key] = found
+        if (before.digest if before else None) != (found.digest if isinstance(found, MemberSnapshot) else None):
+            self._moved()
 
     def _variant(self, member: _Member, client: Profile) -> _Member:
         """The member as it shows itself to such clients: itself, unless its session depends on them."""

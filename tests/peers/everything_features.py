@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
@@ -19,6 +20,7 @@ class Call(Protocol):
     """One request under way."""
 
     capabilities: dict[str, Any]
+    meta: dict[str, Any]
 
     async def ask(self, **questions: dict[str, Any]) -> dict[str, Any]: ...
     async def log(self, level: str, data: str) -> None: ...
@@ -313,7 +315,20 @@ async def link(arguments: dict[str, Any], call: Call) -> dict[str, Any]:
 
 @tool("The process and what its session may ask")
 async def whoami(arguments: dict[str, Any], call: Call) -> dict[str, Any]:
-    return text(json.dumps({"pid": os.getpid(), "capabilities": call.capabilities}))
+    meta = {name: value for name, value in call.meta.items() if not name.startswith("io.modelcontextprotocol/")}
+    return text(json.dumps({"pid": os.getpid(), "capabilities": call.capabilities, "meta": meta}))
+
+
+@tool("Never answers; notes in a file when it began and when it was cancelled", path="string")
+async def forever(arguments: dict[str, Any], call: Call) -> dict[str, Any]:
+    with Path(arguments["path"]).open("a") as file:
+        file.write("began\n")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        with Path(arguments["path"]).open("a") as file:
+            file.write("cancelled\n")
+    return text("never")
 
 
 _here = 0

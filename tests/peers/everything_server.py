@@ -1,7 +1,7 @@
 """A server of exactly one protocol era, over stdio or Streamable HTTP, written for the tests: real servers of the
 SDK speak both eras, and whether the hub bridges them can only be seen with one that does not.
 
-``everything_server.py modern|legacy [PORT]``. What it offers: ``everything_features.py``.
+``everything_server.py modern|legacy [PORT [sse]]``. What it offers: ``everything_features.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -53,6 +54,7 @@ class Session:
         self.asked: dict[Any, asyncio.Future[Json]] = {}
         self.notify: Write | None = None
         self.listening: dict[Any, tuple[Json, Write]] = {}
+        self.running: dict[Any, asyncio.Task[Json | None]] = {}
 
     async def changed(self, method: str, params: Json) -> None:
         """Tell whoever listens."""
@@ -170,6 +172,8 @@ class Server:
                 else:
                     waiting.set_result(message["result"])
             return None
+        if message["method"] == "notifications/cancelled" and message["params"]["requestId"] in session.running:
+            session.running[message["params"]["requestId"]].cancel()
         if "id" not in message:
             return None
         try:
@@ -267,30 +271,25 @@ class Server:
 async def serve_stdio(server: Server) -> None:
     session = Session()
     server.sessions.append(session)
-    running: dict[Any, asyncio.Task[None]] = {}
 
     async def write(message: Json) -> None:
         sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
         sys.stdout.buffer.flush()
 
-    async def answer(message: Json) -> None:
+    async def answer(message: Json) -> Json | None:
         response = await server.handle(session, message, write)
         if response is not None:
             await write(response)
+        return response
 
     session.notify = write if not server.modern else None
     reader = asyncio.StreamReader(limit=2**26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         message = json.loads(line)
-        if message.get("method") == "notifications/cancelled":
-            task = running.get(message["params"]["requestId"])
-            if task is not None:
-                task.cancel()
-            continue
         task = asyncio.create_task(answer(message))
         if "method" in message:
-            running[message.get("id")] = task
+            session.running[message.get("id")] = task
 
 
 class HttpApp:
@@ -341,6 +340,8 @@ class HttpApp:
             extra = [(b"mcp-session-id", session_id.encode())]
         stream = EventStream(send, extra)
         task = asyncio.create_task(self.server.handle(session, message, stream.write, headers))
+        if "method" in message:
+            session.running[message.get("id")] = task
         gone = asyncio.create_task(departure(receive))
         await asyncio.wait((task, gone), return_when="FIRST_COMPLETED")
         gone.cancel()
@@ -349,8 +350,7 @@ class HttpApp:
                 task.cancel()
                 return
             await asyncio.wait((task,))
-        if not task.cancelled():
-            await stream.finish(task.result())
+        await stream.finish(None if task.cancelled() else task.result())
 
     async def _stream(self, session: Session, receive: Any, send: Any) -> None:
         stream = EventStream(send, [])
@@ -358,6 +358,42 @@ class HttpApp:
         session.notify = stream.write
         await departure(receive)
         session.notify = None
+
+
+class SseApp:
+    """The HTTP+SSE transport of 2024-11-05: answers come on the stream that a GET opened."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.by_id: dict[str, tuple[Session, EventStream]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["method"] == "GET":
+            await self._stream(receive, send)
+            return
+        session, stream = self.by_id[scope["query_string"].decode()]
+        message = json.loads((await receive())["body"])
+        await reply(send, 202, b"")
+        task = asyncio.create_task(self.server.handle(session, message, stream.write))
+        if "method" in message:
+            session.running[message.get("id")] = task
+        with suppress(asyncio.CancelledError):
+            response = await task
+            if response is not None:
+                await stream.write(response)
+
+    async def _stream(self, receive: Any, send: Any) -> None:
+        session, stream, name = Session(), EventStream(send, []), secrets.token_hex(8)
+        session.notify = stream.write
+        self.server.sessions.append(session)
+        self.by_id[name] = session, stream
+        await stream.start()
+        endpoint = f"event: endpoint\ndata: /message?{name}\n\n".encode()
+        await send({"type": "http.response.body", "body": endpoint, "more_body": True})
+        await departure(receive)
+        self.server.sessions.remove(session)
 
 
 class EventStream:
@@ -403,7 +439,8 @@ async def reply(send: Any, status: int, body: bytes, headers: Any = ()) -> None:
 def main() -> None:
     server = Server(modern=sys.argv[1] == "modern")
     if len(sys.argv) > 2:
-        uvicorn.run(HttpApp(server), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+        app = SseApp(server) if sys.argv[3:] == ["sse"] else HttpApp(server)
+        uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
     else:
         asyncio.run(serve_stdio(server))
 
