@@ -3,10 +3,6 @@
 Contract: lists come from memory, never by asking a member; what ``view`` lists for a key is what
 ``resolve`` finds for it; a member that fails keeps its last known items and is named; policy can only
 narrow what the hub offers. Arguments and results are opaque.
-
-One task per member connects in the background, reads what it offers, and reads again when the member
-says that it changed, when it comes back, and now and then. What a member of the initialize era offers may
-depend on what its client can be asked: for each such profile of clients it is read once more.
 """
 
 from __future__ import annotations
@@ -14,51 +10,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import msgspec
-import structlog
 
 from mcp_hub.capabilities import NOTHING, Profile
-from mcp_hub.catalog import MemberSnapshot, read_member
-from mcp_hub.outcome import MemberOutcome, State
+from mcp_hub.catalog import MemberSnapshot
+from mcp_hub.members import Member, Members, Sessions
+from mcp_hub.outcome import MemberOutcome
 from mcp_hub.resource_watch import UPDATED, ResourceWatches
-from mcp_hub.seams import Era, MemberFault, Notification, Session
+from mcp_hub.seams import Era, Notification
 from mcp_hub.session_key import SessionKey
-from mcp_hub.subscriptions import COALESCE_S, Subscription, Subscriptions, Viewer
-from mcp_hub.upstream.specs import Terms
+from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
 from mcp_hub.uris import HandedUris
 from mcp_hub.view import Naming, Shown, View, build_view
 from policies.identity import VirtualKey
 
-log = structlog.get_logger("tollkeeper.hub")
-
-REFRESH_S = 300.0
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 60.0
 MOST_VIEWS = 64
 """Views that are kept per key: of the hub and of single servers, by profile."""
-MOST_PERSONAL = 1_000
-"""Sessions of one member whose own lists are kept."""
-MOST_PROFILES = 8
-"""Kinds of clients for which one member is read separately; the others see what is offered to all."""
 
 _CHANGES = {
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
     "notifications/resources/list_changed",
 }
-
-
-class Sessions(Protocol):
-    """Where warm sessions come from (``mcp_hub.upstream.supervisor``)."""
-
-    async def acquire(self, key: SessionKey) -> Session | MemberFault: ...
-
-    def live(self, key: SessionKey) -> Session | None: ...
-
-    def terms(self, server: str) -> Terms: ...
 
 
 Sampling = Literal["client", "gateway", "refuse"]
@@ -76,25 +52,6 @@ class HubSettings:
     """How long a first list may wait for members that have never answered."""
 
 
-class _Member:
-    """One configured server as the hub knows it, or what it offers to clients of one profile."""
-
-    __slots__ = ("answered", "changed", "name", "outcome", "personal", "profile", "snapshot", "task", "variants")
-
-    def __init__(self, name: str, profile: Profile, now_ns: int) -> None:
-        self.name = name
-        self.profile = profile
-        self.variants: dict[Profile, _Member] = {}
-        self.personal: dict[SessionKey, MemberSnapshot] = {}
-        """What a session of one principal offers, where that differs: a server may change its tools for one
-        session only."""
-        self.snapshot: MemberSnapshot | None = None
-        self.outcome = MemberOutcome(name, "connecting", now_ns)
-        self.answered = asyncio.Event()
-        self.changed = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-
-
 class Hub:
     """Composed once per process; ``reconfigure`` changes its members without touching the others."""
 
@@ -102,8 +59,7 @@ class Hub:
         self.sessions = sessions
         self._settings = settings
         self._clock = clock
-        self._members: dict[str, _Member] = {}
-        self._reading: dict[SessionKey, asyncio.Task[None]] = {}
+        self._members = Members(sessions, clock, self._moved)
         self._generation = 0
         self._views: WeakKeyDictionary[VirtualKey, dict[tuple[str | None, Profile], tuple[int, View]]] = (
             WeakKeyDictionary()
@@ -114,21 +70,12 @@ class Hub:
 
     def reconfigure(self, servers: Sequence[str], replaced: Iterable[str] = ()) -> None:
         """Take ``servers`` as the members, in this order; start those that are new or ``replaced``."""
-        again = set(replaced)
-        kept = {name: m for name, m in self._members.items() if name in servers and name not in again}
-        for name, member in self._members.items():
-            if name not in kept:
-                _cancel(member)
-        self._members = {name: kept.get(name) or self._start(name, NOTHING) for name in servers}
+        self._members.reconfigure(servers, replaced)
         self._moved()
 
     async def stop(self) -> None:
         """End the members' tasks; the sessions are their owner's to close."""
-        tasks = [task for member in self._members.values() for task in _cancel(member)]
-        tasks.extend(self._reading.values())
-        for task in self._reading.values():
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._members.stop()
         await self.watches.stop()
 
     def knows(self, server: str, key: VirtualKey) -> bool:
@@ -141,9 +88,9 @@ class Hub:
         members = self._visible(viewer.key, viewer.server)
         await self._first_answers(members)
         if viewer.profile.interactive:
-            await self._first_answers([self._variant(member, viewer.profile) for member in members])
+            await self._first_answers([self._members.variant(m, self.profile(m.name, viewer.profile)) for m in members])
 
-    async def _first_answers(self, members: Sequence[_Member]) -> None:
+    async def _first_answers(self, members: Sequence[Member]) -> None:
         silent = [m for m in members if not m.answered.is_set()]
         if not silent:
             return
@@ -201,7 +148,7 @@ class Hub:
 
     def members(self) -> list[tuple[MemberOutcome, MemberSnapshot | None]]:
         """All members for the operator."""
-        return [(member.outcome, member.snapshot) for member in self._members.values()]
+        return [(member.outcome, member.snapshot) for member in self._members]
 
     def snapshot(self, server: str) -> MemberSnapshot | None:
         member = self._members.get(server)
@@ -213,16 +160,8 @@ class Hub:
 
     def notified(self, key: SessionKey, notification: Notification) -> None:
         """A member spoke outside of a request."""
-        member = self._members.get(key.server)
-        if member is None:
-            return
         if notification.method in _CHANGES:
-            if key.partition:
-                self._read_personal_soon(member, key)
-                return
-            changed = member.variants.get(key.profile) if key.profile.interactive else member
-            if changed is not None:
-                changed.changed.set()
+            self._members.changed(key)
         elif notification.method == UPDATED:
             self.watches.updated(key, _uri(notification))
 
@@ -232,9 +171,8 @@ class Hub:
         if member is not None and member.outcome.state == "ok":
             member.changed.set()
 
-    def _visible(self, key: VirtualKey, server: str | None) -> list[_Member]:
-        names = self._members if server is None else (server,)
-        found = (self._members.get(name) for name in names)
+    def _visible(self, key: VirtualKey, server: str | None) -> list[Member]:
+        found = self._members if server is None else (self._members.get(server),)
         return [m for m in found if m is not None and key.grants.sees_server(m.name)]
 
     def era(self, server: str) -> Era:
@@ -245,99 +183,13 @@ class Hub:
         snapshot = self.snapshot(server)
         return snapshot is not None and snapshot.era == "modern"
 
-    def _shown(self, member: _Member, viewer: Viewer) -> Shown | None:
+    def _shown(self, member: Member, viewer: Viewer) -> Shown | None:
         profile = self.profile(member.name, viewer.profile)
-        variant = member.variants.get(profile)
-        snapshot = variant.snapshot if variant is not None and variant.snapshot is not None else member.snapshot
-        if member.personal:
-            own = self.session_key(member.name, viewer.key, profile, None)
-            snapshot = member.personal.get(own, snapshot)
+        snapshot = member.seen(profile, self.session_key(member.name, viewer.key, profile, None))
         if snapshot is None:
             return None
         terms = self.sessions.terms(member.name)
         return Shown(snapshot, terms.prefix or member.name, terms.aliases)
-
-    def _read_personal_soon(self, member: _Member, key: SessionKey) -> None:
-        """Read what one principal's session offers now; once for notices that come together."""
-        if key in self._reading:
-            return
-        task = asyncio.get_running_loop().create_task(self._read_personal(member, key), name=f"hub:{key.server}")
-        self._reading[key] = task
-        task.add_done_callback(lambda _: self._reading.pop(key, None))
-
-    async def _read_personal(self, member: _Member, key: SessionKey) -> None:
-        await asyncio.sleep(COALESCE_S)
-        session = self.sessions.live(key)
-        found = await read_member(member.name, session, self._clock()) if session is not None else None
-        variant = member.variants.get(key.profile, member)
-        before = member.personal.pop(key, None)
-        if isinstance(found, MemberSnapshot) and (variant.snapshot is None or variant.snapshot.digest != found.digest):
-            if len(member.personal) < MOST_PERSONAL:
-                member.personal[key] = found
-        if (before.digest if before else None) != (found.digest if isinstance(found, MemberSnapshot) else None):
-            self._moved()
-
-    def _variant(self, member: _Member, client: Profile) -> _Member:
-        """The member as it shows itself to such clients: itself, unless its session depends on them."""
-        profile = self.profile(member.name, client)
-        if not profile.interactive or member.snapshot is None or member.snapshot.era == "modern":
-            return member
-        if self.sessions.terms(member.name).isolation == "shared":
-            return member
-        variant = member.variants.get(profile)
-        if variant is None:
-            if len(member.variants) >= MOST_PROFILES:
-                return member
-            variant = member.variants[profile] = self._start(member.name, profile)
-        return variant
-
-    def _start(self, name: str, profile: Profile) -> _Member:
-        member = _Member(name, profile, self._clock())
-        member.task = asyncio.get_running_loop().create_task(self._keep(member), name=f"hub:{name}")
-        return member
-
-    async def _keep(self, member: _Member) -> None:
-        """Own one member: read it, wait for a reason to read it again."""
-        retry_s = FIRST_RETRY_S
-        while True:
-            member.changed.clear()
-            fault = await self._refresh(member)
-            member.answered.set()
-            wait_s = retry_s if fault is not None else None if member.profile.interactive else REFRESH_S
-            retry_s = FIRST_RETRY_S if fault is None else min(retry_s * 2, LAST_RETRY_S)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await member.changed.wait()
-            except TimeoutError:
-                continue
-
-    async def _refresh(self, member: _Member) -> MemberFault | None:
-        session = await self.sessions.acquire(SessionKey(member.name, "", member.profile))
-        found = session if isinstance(session, MemberFault) else await read_member(member.name, session, self._clock())
-        now = self._clock()
-        if isinstance(found, MemberFault):
-            self._failed(member, found, now)
-            return found
-        moved = member.snapshot is None or member.snapshot.digest != found.digest
-        recovered = member.outcome.state != "ok"
-        member.snapshot = found
-        if recovered:
-            member.outcome = MemberOutcome(member.name, "ok", now, taken_ns=now)
-            log.info("member_ready", server=member.name, era=found.era, tools=len(found.items["tools"]))
-        if moved or recovered:
-            for variant in member.variants.values():
-                variant.changed.set()
-            self._moved()
-        return None
-
-    def _failed(self, member: _Member, fault: MemberFault, now: int) -> None:
-        taken = member.snapshot.taken_ns if member.snapshot is not None else None
-        state: State = "failed" if taken is None else "stale"
-        if member.outcome.code == fault.code and member.outcome.state == state:
-            return
-        log.warning("member_failed", server=member.name, code=fault.code, reason=fault.message)
-        member.outcome = MemberOutcome(member.name, state, now, fault.code, fault.message, taken)
-        self._moved()
 
     def _moved(self) -> None:
         self._generation += 1
@@ -349,11 +201,3 @@ def _uri(notification: Notification) -> str:
         return msgspec.json.decode(notification.params.get("uri", b""), type=str)
     except msgspec.MsgspecError:
         return ""
-
-
-def _cancel(member: _Member) -> list[asyncio.Task[None]]:
-    """End the tasks of a member and of its variants."""
-    tasks = [m.task for m in (member, *member.variants.values()) if m.task is not None]
-    for task in tasks:
-        task.cancel()
-    return tasks

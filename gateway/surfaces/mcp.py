@@ -233,9 +233,7 @@ class McpSurface:
         if message.method is None:
             session.answered(message.request_id or b"", answer_of(message))
         elif message.method == "notifications/cancelled":
-            flight = session.flights.get(bytes(message.params.get("requestId", b"")))
-            if flight is not None:
-                flight.cancel()
+            session.cancel(bytes(message.params.get("requestId", b"")))
 
 
 async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:

@@ -219,11 +219,8 @@ async def _relay_live(
     stream: CallStream, flight: Flight[Settled], session: ClientSession, request_id: bytes
 ) -> Settled | None:
     asking: Asking = _ByRequest(session, stream)
-    session.flights[request_id] = flight
-    try:
-        return await stream.relay(flight, asking)
-    finally:
-        session.flights.pop(request_id, None)
+    session.departs(request_id, flight)
+    return await stream.relay(flight, asking)
 
 
 def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:

@@ -40,8 +40,8 @@ class ClientSession:
 
     __slots__ = (
         "_asked",
+        "_flights",
         "_questions",
-        "flights",
         "key_name",
         "log_level",
         "notices",
@@ -62,14 +62,30 @@ class ClientSession:
         self.version = version
         self.seen_ns = now_ns
         self.log_level: str | None = None
-        self.flights: dict[bytes, Flight[Any]] = {}
-        """Calls under way by the client's request id, for ``notifications/cancelled``."""
+        self._flights: dict[bytes, Flight[Any]] = {}
         self.watches: dict[str, Watch] = {}
         """Resources that the client wants to hear of, by URI."""
         self.notices: Subscription | None = None
         """Where notices go while a GET stream is open."""
         self._questions: dict[bytes, OpenQuestion] = {}
         self._asked = 0
+
+    @property
+    def busy(self) -> bool:
+        """A stream is open, or a call is under way."""
+        return self.notices is not None or any(not flight.done for flight in self._flights.values())
+
+    def departs(self, request_id: bytes, flight: Flight[Any]) -> None:
+        """A call is under way, until it ends: also when the client has lost its stream, it may cancel it."""
+        for known in [known for known, flown in self._flights.items() if flown.done]:
+            del self._flights[known]
+        self._flights[request_id] = flight
+
+    def cancel(self, request_id: bytes) -> None:
+        """End exactly this call, if it is under way."""
+        flight = self._flights.get(request_id)
+        if flight is not None:
+            flight.cancel()
 
     def ask(self, question: OpenQuestion) -> str:
         """Number a question for this client; its answer comes in a POST of its own."""
@@ -124,7 +140,7 @@ class ClientSessions:
         if session is None or session.key_name != key.principal.key or session.server != server:
             return None
         now = self._clock()
-        if now - session.seen_ns > self._idle_ns and not _busy(session):
+        if now - session.seen_ns > self._idle_ns and not session.busy:
             self.close(session)
             return None
         session.seen_ns = now
@@ -148,16 +164,12 @@ class ClientSessions:
         for session in list(self._sessions.values()):
             if now - session.seen_ns <= self._idle_ns:
                 return
-            if not _busy(session):
+            if not session.busy:
                 self.close(session)
 
     def _evict(self, key_name: str | None) -> bool:
         for session in self._sessions.values():
-            if not _busy(session) and (key_name is None or session.key_name == key_name):
+            if not session.busy and (key_name is None or session.key_name == key_name):
                 self.close(session)
                 return True
         return False
-
-
-def _busy(session: ClientSession) -> bool:
-    return session.notices is not None or bool(session.flights)
