@@ -22,6 +22,7 @@ from gateway.reports import GatewayReports
 from gateway.sampling import GatewaySampler
 from gateway.state import StateDir, StateError
 from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
+from gateway.surfaces.discovery import METADATA_PATH, REGISTER_PATH, ResourceMetadata, public_url_of, register
 from gateway.surfaces.mcp import McpParts, McpSurface
 from gateway.surfaces.mcp_calls import CallParts
 from gateway.surfaces.mcp_requests import McpRequests, Presentation
@@ -200,8 +201,14 @@ class Gateway:
         }
         lists = self._model_lists()
         mcp = self._mcp_surface(config, state, tool_uses)
+        metadata = ResourceMetadata(public_url_of(config.server.public_url))
         exact.update({"/mcp": mcp, "/mcp/": mcp, "/anthropic/api/hello": hello, **lists})
-        prefixed: dict[str, App] = {"/mcp/": mcp, **{f"{path}/": app for path, app in lists.items()}}
+        exact.update({METADATA_PATH: metadata, REGISTER_PATH: register})
+        prefixed: dict[str, App] = {
+            "/mcp/": mcp,
+            f"{METADATA_PATH}/": metadata,
+            **{f"{path}/": app for path, app in lists.items()},
+        }
         reports = GatewayReports(
             self._hub,
             self._supervisor,
@@ -270,6 +277,7 @@ class Gateway:
                 directory=self._directory,
                 clock=self._clock,
                 max_body_bytes=limits.max_body_bytes,
+                public_url=public_url_of(config.server.public_url),
             )
         )
 

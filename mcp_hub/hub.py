@@ -122,8 +122,8 @@ class Hub:
     def profile(self, server: str, client: Profile) -> Profile:
         """What ``server`` may ask of such a client: what the client declares, narrowed by policy."""
         terms = self.sessions.terms(server)
-        if terms.interactive == "never":
-            return NOTHING
+        if terms.interactive == "never" or (terms.isolation == "shared" and not self._is_modern(server)):
+            return NOTHING  # on a shared session a question would have no owner
         found = client if terms.roots else client.without("roots")
         if self._settings.sampling == "gateway":
             return found.with_sampling()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from gateway.surfaces.credentials import identify
+from gateway.surfaces.discovery import PublicUrl, challenge
 from gateway.surfaces.http import (
     JSON,
     BodyTooLarge,
@@ -65,6 +66,7 @@ class McpParts:
     directory: Directory
     clock: Callable[[], int]
     max_body_bytes: int
+    public_url: PublicUrl
 
 
 class McpSurface:
@@ -84,7 +86,7 @@ class McpSurface:
         if isinstance(key, Refusal):
             context = CallContext(call_id=new_call_id(started_ns), started_ns=started_ns, surface="mcp")
             self._parts.calls.passage.refuse(None, ToolCall(context=context, server="", name=""), key)
-            await _refuse_identity(send, key)
+            await _refuse_identity(send, key, challenge(self._parts.public_url(scope), scope["path"]))
             return
         server = server_of(scope["path"])
         if server is not None and not self._hub.knows(server, key):
@@ -245,8 +247,8 @@ async def _not_allowed(send: Send) -> None:
     await send_bytes(send, 405, (JSON, (b"allow", b"POST")), body)
 
 
-async def _refuse_identity(send: Send, refusal: Refusal) -> None:
-    """401 for clients that probe. Keys are the authentication here, so no OAuth metadata is named."""
+async def _refuse_identity(send: Send, refusal: Refusal, challenge: bytes) -> None:
+    """401, with where to read how to authenticate."""
     body = msgspec.json.encode(
         {
             "jsonrpc": "2.0",
@@ -254,4 +256,4 @@ async def _refuse_identity(send: Send, refusal: Refusal) -> None:
             "error": {"code": 401, "message": refusal.message, "data": {"code": refusal.code}},
         }
     )
-    await send_bytes(send, 401, (JSON, (b"www-authenticate", b'Bearer realm="tollkeeper"')), body)
+    await send_bytes(send, 401, (JSON, (b"www-authenticate", challenge)), body)

@@ -55,7 +55,7 @@ class HttpSession:
     ) -> None:
         self._spec = spec
         self._tenancy = tenancy
-        self._questions = Questions(self._say)
+        self._questions = Questions(self._say, declared=tenancy.profile.interactive)
         self._log_level = LogLevel()
         self._over = asyncio.Event()
         self._transport = transport
@@ -149,7 +149,7 @@ class HttpSession:
 
     async def _exchange(self, method: str, params: RawObject, deadline: Deadline, caller: Caller | None) -> Reply:
         request_id, body = self._body(method, params, caller)
-        asked = caller is not None and self.era == "legacy" and self._tenancy.profile.interactive
+        asked = caller is not None and self.era == "legacy"
         if asked and caller is not None:
             self._questions.began(request_id, caller, deadline)
         answered = False

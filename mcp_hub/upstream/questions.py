@@ -59,10 +59,12 @@ class _Held:
 
 
 class Questions:
-    """All questions of one connection. ``respond`` writes a message to the member."""
+    """All questions of one connection. ``respond`` writes a message to the member; ``declared``: the connection
+    said that its client can be asked something."""
 
-    def __init__(self, respond: Respond) -> None:
+    def __init__(self, respond: Respond, *, declared: bool) -> None:
         self._respond = respond
+        self._declared = declared
         self._calls: dict[int, Asked] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._held: list[_Held] = []
@@ -113,6 +115,9 @@ class Questions:
         self.seen = True
         if len(self._calls) == 1:
             self._deliver_or_refuse(message, next(iter(self._calls)))
+            return
+        if not self._declared:
+            self._refuse(question_id, METHOD_NOT_FOUND, f"The client does not offer {message.method}.")
             return
         loop = asyncio.get_running_loop()
         timer = loop.call_later(HOLD_S, self._expire, question_id)

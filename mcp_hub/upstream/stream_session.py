@@ -47,7 +47,7 @@ class StreamSession:
         self._on_notification = on_notification
         self._tenancy = tenancy
         self._pending = Pending(name, self._abandon)
-        self._questions = Questions(self.write)
+        self._questions = Questions(self.write, declared=tenancy.profile.interactive)
         self._questions.seen = tenancy.serial
         self._lane = asyncio.Lock()
         self._over = asyncio.Event()
@@ -70,13 +70,12 @@ class StreamSession:
         return self._pending.lost
 
     async def request(self, method: str, params: RawObject, *, timeout: float, caller: Caller | None = None) -> Reply:
-        if caller is None or self.era == "modern" or not self._tenancy.profile.interactive:
-            return await self._send(method, params, timeout, caller, asked=False)
-        if not self._questions.seen:
-            return await self._send(method, params, timeout, caller, asked=True)
+        alone = self._questions.seen and self._tenancy.profile.interactive
+        if caller is None or self.era == "modern" or not alone:
+            return await self._send(method, params, timeout, caller)
         try:
             async with self._own_lane(timeout):
-                return await self._send(method, params, timeout, caller, asked=True)
+                return await self._send(method, params, timeout, caller)
         except _Busy:
             return busy(self._name, timeout)
 
@@ -144,9 +143,8 @@ class StreamSession:
         self._questions.close()
         self._over.set()
 
-    async def _send(
-        self, method: str, params: RawObject, timeout: float, caller: Caller | None, *, asked: bool
-    ) -> Reply:
+    async def _send(self, method: str, params: RawObject, timeout: float, caller: Caller | None) -> Reply:
+        asked = caller is not None and self.era == "legacy"
         request_id = self._pending.mint()
         progress = request_id if caller is not None and caller.wants_progress else None
         line = encode_request(request_id, method, self._stamp.params(params, progress, caller))
