@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .cache/uv/bin/uv
 CLIENTS := .cache/clients
+MORE := .cache/more
 PACKAGES := gateway mcp_hub providers policies
 
 .PHONY: run setup test test-fast prove bench services check lint format docs lock clean
@@ -21,8 +22,10 @@ test-fast: $(VENV)/.dev services
 	$(BIN)/python -m pytest -m "not client_programs"
 
 # The long figures, by hand: results stand in docs/.
-prove: $(VENV)/.dev services
+prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed services
 	$(BIN)/python -m pytest -m "not client_programs" --prove tests/properties tests/chaos -s --timeout 3600
+	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) TOLLKEEPER_MORE_SERVERS=$(CURDIR)/$(MORE) \
+	  $(BIN)/python -m pytest --prove tests/clients/test_real_servers.py -s --timeout 600
 
 bench: $(VENV)/.dev services
 	$(BIN)/python -m bench.governance
@@ -71,6 +74,10 @@ $(VENV)/.quickstart: requirements/quickstart.txt pyproject.toml $(UV)
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(MORE)/.installed: $(UV) scripts/install_more_servers tests/clients/more/package-lock.json
+	scripts/install_more_servers $(MORE) $(UV)
 	touch $@
 
 $(CLIENTS)/.installed: tests/clients/package-lock.json scripts/install_clients

@@ -29,6 +29,8 @@ log = structlog.get_logger("tollkeeper.upstream")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
+READING_IDLE_S = 60.0
+"""How long a session stays that was begun to read what one kind of client is offered."""
 NS = 1_000_000_000
 
 
@@ -234,12 +236,19 @@ class Supervisor:
 
     def _sweep(self) -> None:
         """Close what has been idle too long; the sessions that everybody shares stay."""
-        horizon = self._clock() - int(self._settings.idle_s * NS)
+        now = self._clock()
         for slot in list(self._slots.values()):
-            idle = slot.session is not None and not slot.session.in_flight and slot.used_ns < horizon
-            if idle and (slot.key.partition or slot.key.profile.interactive):
+            kept_s = self._kept_s(slot.key)
+            idle = slot.session is not None and not slot.session.in_flight
+            if idle and kept_s is not None and now - slot.used_ns > int(kept_s * NS):
                 self._drop(slot)
         self._sweep_later()
+
+    def _kept_s(self, key: SessionKey) -> float | None:
+        """How long a session may be idle; ``None``: for ever. One that was begun only to read lists goes soon."""
+        if key.partition:
+            return self._settings.idle_s
+        return min(READING_IDLE_S, self._settings.idle_s) if key.profile.interactive else None
 
     def _describe(self, slot: _Slot) -> dict[str, Any]:
         session = slot.session
