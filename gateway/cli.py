@@ -20,6 +20,7 @@ from rich.table import Table
 
 from gateway.cli_asking import DEFAULT_CONFIG, DEFAULT_STATE, StateOption, ask, client_of, err, fail, out
 from gateway.cli_client import GatewayRefused, GatewayUnreachable
+from gateway.cli_doctor import doctor
 from gateway.cli_prices import prices_app
 from gateway.config.loader import ConfigError, load
 from gateway.config.report import effective, schema
@@ -34,6 +35,7 @@ config_app = typer.Typer(help="The configuration's own documentation.", no_args_
 app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
 app.add_typer(prices_app, name="prices")
+app.command()(doctor)
 
 
 @app.command()
@@ -180,38 +182,6 @@ def explain(
         typer.echo(f"  {mark} {candidate['provider']}: {candidate['reason']}")
     for index, target in enumerate(said.get("route", ()), 1):
         typer.echo(f"  {index}. {target['provider']}/{target['model']}   price: {target['price']}")
-
-
-@app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-    state: StateOption = DEFAULT_STATE,
-) -> None:
-    """State of every server and provider. Exit status 1 when something is not well."""
-    said = ask(state, "GET", "/api/doctor")
-    if as_json:
-        typer.echo(json.dumps(said, indent=2))
-    else:
-        _show_doctor(said)
-    bad = any(s["state"] not in ("ok", "connecting") for s in said["servers"]) or any(
-        said[store]["state"] != "ok" for store in ("ledger", "counters")
-    )
-    if bad:
-        raise typer.Exit(1)
-
-
-def _show_doctor(said: dict[str, Any]) -> None:
-    servers = Table("server", "state", "era", "isolation", "tools", "tokens", "name budget", "reason", box=None)
-    for server in said["servers"]:
-        names = ("server", "state", "era", "isolation", "tools", "tools_tokens", "name_budget_left", "message")
-        servers.add_row(*("" if server.get(field) is None else str(server[field]) for field in names))
-    out.print(servers)
-    providers = Table("provider", "type", "state", "reason", box=None)
-    for provider in said["providers"]:
-        providers.add_row(provider["name"], provider["type"], provider["state"], provider["reason"] or "")
-    out.print(providers)
-    for store in ("ledger", "counters"):
-        out.print(f"{store}: {said[store]['state']} {said[store]['reason'] or ''}", markup=False)
 
 
 def _export(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.admin.operations import Health
 from gateway.keyring import Keyring
 from mcp_hub.hub import Hub
+from mcp_hub.members import Member
 from mcp_hub.naming import MAX_NAME, exposed_name
 from mcp_hub.upstream.supervisor import Supervisor
 from policies.admission import Subject
@@ -16,6 +17,7 @@ from policies.types import Refusal
 from providers.routing import Router
 
 BYTES_PER_TOKEN = 4
+NS = 1_000_000_000
 
 
 class GatewayReports:
@@ -57,7 +59,7 @@ class GatewayReports:
 
     def doctor(self) -> dict[str, Any]:
         now = self._clock()
-        servers = [self._server(outcome.render(now), snapshot) for outcome, snapshot in self._hub.members()]
+        servers = [self._server(member, now) for member in self._hub.members()]
         providers = [
             {"name": p.name, "type": p.kind, "state": "disabled" if p.disabled else "ready", "reason": p.disabled}
             for p in self._router().providers
@@ -95,17 +97,27 @@ class GatewayReports:
             "route": [{"provider": t.owner, "model": t.name, "price": t.price.source} for t in targets],
         }
 
-    def _server(self, said: dict[str, Any], snapshot: Any) -> dict[str, Any]:
+    def _server(self, member: Member, now: int) -> dict[str, Any]:
+        said = member.outcome.render(now)
+        said["transport"] = self._supervisor.transport(member.name)
+        said["isolation"] = self._supervisor.terms(member.name).isolation
+        if member.failure is not None:
+            said["last_failure"] = {
+                "stage": member.failure.stage,
+                "code": member.failure.code,
+                "since_s": max(0, now - member.failure.since_ns) // NS,
+                "next_retry_s": max(0, member.retry_ns - now) // NS if member.retry_ns else None,
+            }
+        snapshot = member.snapshot
         if snapshot is None:
             return said
         tools = snapshot.items["tools"]
         size = sum(len(raw) for item in tools for raw in map(bytes, item.raw.values()))
-        names = [exposed_name(snapshot.server, item.name, self._client_prefix) for item in tools]
+        prefix = self._supervisor.terms(member.name).prefix or member.name
+        names = [exposed_name(prefix, item.name, self._client_prefix) for item in tools]
         longest = max(map(len, names), default=0)
         said.update(
             era=snapshot.era,
-            transport=self._supervisor.transport(snapshot.server),
-            isolation=self._supervisor.terms(snapshot.server).isolation,
             tools=len(tools),
             tools_tokens=size // BYTES_PER_TOKEN,
             name_budget_left=MAX_NAME - self._client_prefix - longest,

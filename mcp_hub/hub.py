@@ -146,9 +146,9 @@ class Hub:
         """Members that are not well, of those that ``key`` may know of."""
         return [m.outcome for m in self._visible(key, server) if m.outcome.state != "ok"]
 
-    def members(self) -> list[tuple[MemberOutcome, MemberSnapshot | None]]:
+    def members(self) -> list[Member]:
         """All members for the operator."""
-        return [(member.outcome, member.snapshot) for member in self._members]
+        return list(self._members)
 
     def snapshot(self, server: str) -> MemberSnapshot | None:
         member = self._members.get(server)

@@ -46,7 +46,19 @@ class Sessions(Protocol):
 class Member:
     """One configured server as the hub knows it, or what it offers to clients of one profile."""
 
-    __slots__ = ("answered", "changed", "name", "outcome", "personal", "profile", "snapshot", "task", "variants")
+    __slots__ = (
+        "answered",
+        "changed",
+        "failure",
+        "name",
+        "outcome",
+        "personal",
+        "profile",
+        "retry_ns",
+        "snapshot",
+        "task",
+        "variants",
+    )
 
     def __init__(self, name: str, profile: Profile, now_ns: int) -> None:
         self.name = name
@@ -55,6 +67,10 @@ class Member:
         self.personal: dict[SessionKey, MemberSnapshot] = {}
         """What a session of one principal offers, where that differs: a server may change its tools for one
         session only."""
+        self.failure: MemberOutcome | None = None
+        """The last failure, also when it is over."""
+        self.retry_ns = 0
+        """When it is tried again after a failure."""
         self.snapshot: MemberSnapshot | None = None
         self.outcome = MemberOutcome(name, "connecting", now_ns)
         self.answered = asyncio.Event()
@@ -171,6 +187,7 @@ class Members:
             fault = await self._refresh(member)
             member.answered.set()
             wait_s = retry_s if fault is not None else None if member.profile.interactive else REFRESH_S
+            member.retry_ns = self._clock() + int(retry_s * 1e9) if fault is not None else 0
             retry_s = FIRST_RETRY_S if fault is None else min(retry_s * 2, LAST_RETRY_S)
             try:
                 async with asyncio.timeout(wait_s):
@@ -203,5 +220,6 @@ class Members:
         if member.outcome.code == fault.code and member.outcome.state == state:
             return
         log.warning("member_failed", server=member.name, code=fault.code, reason=fault.message)
-        member.outcome = MemberOutcome(member.name, state, now, fault.code, fault.message, taken)
+        member.outcome = MemberOutcome(member.name, state, now, fault.code, fault.message, taken, fault.stage)
+        member.failure = member.outcome
         self._moved()

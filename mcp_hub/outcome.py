@@ -20,6 +20,8 @@ class MemberOutcome:
     message: str | None = None
     taken_ns: int | None = None
     """When the served items were read."""
+    stage: str | None = None
+    """Where in the member's life it failed."""
 
     def render(self, now_ns: int) -> dict[str, Any]:
         """For ``_meta["io.tollkeeper/outcomes"]`` and the operator: ages in seconds."""
@@ -31,6 +33,7 @@ class MemberOutcome:
         if self.code is not None:
             said["code"] = self.code
             said["message"] = self.message
+            said["stage"] = self.stage
         if self.state == "stale" and self.taken_ns is not None:
             said["age_s"] = max(0, now_ns - self.taken_ns) // 1_000_000_000
         return said

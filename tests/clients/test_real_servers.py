@@ -167,7 +167,9 @@ async def test_real_servers_together_list_everything_and_answer(tmp_path: Path, 
     started = time.monotonic()
     async with RunningGateway(yaml.format(entries=lines, key=KEY), tmp_path) as gate:
         gate.http.timeout = 90
-        client = await connect("modern", gate.http, KEY, capabilities={"elicitation": {"form": {}, "url": {}}, "roots": {}})
+        client = await connect(
+            "modern", gate.http, KEY, capabilities={"elicitation": {"form": {}, "url": {}}, "roots": {}}
+        )
         assert isinstance(client, ModernClient)
         ready = time.monotonic() - started
         await until(lambda found: all(len(found[s.name]) >= s.tools for s in servers), client, servers)

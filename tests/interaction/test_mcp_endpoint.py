@@ -228,13 +228,6 @@ async def test_unknown_and_removed_methods_are_404(gate: RunningGateway) -> None
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, -32601)
 
 
-async def test_clients_that_probe_for_oauth_get_clean_404s_and_a_challenge(gate: RunningGateway) -> None:
-    reply = await gate.mcp("vk-nobody", "server/discover")
-    assert (reply.status_code, reply.headers["www-authenticate"]) == (401, 'Bearer realm="tollkeeper"')
-    for path in ("/.well-known/oauth-protected-resource/mcp", "/register"):
-        assert (await gate.http.get(path)).json()["error"]["code"] == "unknown_route"
-
-
 class LegacyClient:
     """The initialize era by hand."""
 

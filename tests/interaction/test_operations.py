@@ -239,8 +239,21 @@ async def test_explain_and_doctor_tell_the_operator_why(gate: RunningGateway) ->
     await gate.tools(FILE_KEY)
     code, out, _ = await gate.cli("doctor")
     assert code == 0
-    assert "lab" in out
-    assert "modern" in out
+    (head, line, *_) = out.splitlines()
+    assert head.split() == [
+        "server",
+        "state",
+        "era",
+        "transport",
+        "isolation",
+        "tools",
+        "tokens",
+        "name",
+        "budget",
+        "last",
+        "failure",
+    ]
+    assert line.split()[:5] == ["lab", "ok", "modern", "stdio", "auto"]
 
 
 async def test_metrics_count_what_the_ledger_says(own_gate: RunningGateway) -> None:
