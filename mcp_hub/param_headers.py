@@ -17,7 +17,7 @@ from mcp_hub.wire.header_values import decode_header, encode_header
 ANNOTATION = "x-mcp-header"
 PREFIX = "mcp-param-"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TYPES = frozenset({"string", "integer", "boolean", "number"})
+_TYPES = frozenset({"string", "integer", "boolean"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def run(tree: Tree) -> None:
         _one_customer,
         _limits_have_windows,
         _server_shapes,
+        _unique_prefixes,
         _foreign_bind,
     )
     for rule in rules:
@@ -185,6 +186,24 @@ def _server_shapes(tree: Tree) -> None:
             transport = block.get(field)
             if isinstance(transport, str) and (transport == "stdio") != (kind == "command"):
                 tree.report((*path, field), f"{tree.show((*path, field), transport)} does not fit a server with {kind}")
+
+
+def _unique_prefixes(tree: Tree) -> None:
+    """Names that tools are called by must lead to one server only."""
+    taken: dict[str, KeyPath] = {}
+    for path, block in blocks(tree, "mcp_servers"):
+        aliases = block.get("aliases")
+        named: list[tuple[KeyPath, Raw]] = [
+            ((*path, "prefix") if "prefix" in block else path, block.get("prefix", str(path[-1]))),
+            *(((*path, "aliases", at), alias) for at, alias in enumerate(aliases if isinstance(aliases, list) else ())),
+        ]
+        for place, name in named:
+            if not isinstance(name, str):
+                continue
+            if name in taken:
+                tree.report(place, f"{name!r} begins the tool names of {render_path(taken[name])} already")
+            else:
+                taken[name] = place
 
 
 def _foreign_bind(tree: Tree) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from gateway.config.values import Dollars, EnvironmentValue, HeaderValue, Pattern, Seconds, Section, Url
+from gateway.config.values import Dollars, EnvironmentValue, HeaderValue, Pattern, Seconds, Section, ServerName, Url
 
 ToolPrices = dict[Pattern, Dollars]
 
@@ -67,12 +67,11 @@ class McpServer(Section):
         description="Whether callers' roots (paths on their machines) are passed to the server. Absent: to a `url`, "
         "not to a `command`, which would look for them on the gateway's own disk.",
     )
-    prefix: str | None = Field(
+    prefix: ServerName | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
         description="What stands before `__` in its tools' names on `/mcp`. Absent: the server's name.",
     )
-    aliases: tuple[str, ...] = Field(
+    aliases: tuple[ServerName, ...] = Field(
         default=(),
         description="Former names or prefixes: tools called by their old names are still found, and not listed.",
     )

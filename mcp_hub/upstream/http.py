@@ -37,6 +37,7 @@ from mcp_hub.upstream.session import (
     read_initialize,
 )
 from mcp_hub.upstream.specs import HttpSpec
+from mcp_hub.upstream.sse import EventReader
 from policies.egress import ByteResponse, HttpTransport, Timeouts, TransportFailure
 
 HANDSHAKE_TIMEOUT_S = 30.0
@@ -178,8 +179,35 @@ class HttpSession:
     ) -> Reply:
         if response.status >= 400:
             return await self._refused(response)
+        reader = EventReader()
+        reply = await self._read(response, reader, request_id, deadline, caller)
+        while reply is None and self.era == "legacy" and reader.last_id is not None:
+            # The server has ended the stream on purpose; the answer comes on the next one (SEP-1699).
+            await asyncio.sleep(reader.retry_s)
+            headers = [*self._get_headers(), ("last-event-id", reader.last_id)]
+            again = await self._transport.open("GET", self._spec.url, headers, b"", _STREAM)
+            try:
+                if again.status != 200:
+                    break
+                reply = await self._read(again, reader, request_id, deadline, caller)
+            finally:
+                again.close()
+        if reply is not None:
+            return reply
+        text = f"{self._spec.name} ended its answer without a result."
+        return MemberFault(code="member_invalid_reply", message=text, stage="answer", sent=True)
+
+    async def _read(
+        self,
+        response: ByteResponse,
+        reader: EventReader,
+        request_id: int,
+        deadline: Deadline | None,
+        caller: Caller | None,
+    ) -> Reply | None:
+        """The answer on one stream; ``None`` when it ended before."""
         wanted = b"%d" % request_id
-        async for message in messages(response):
+        async for message in messages(response, reader):
             if message.kind == "notification":
                 self._notified(Notification(message.method or "", message.params), deadline, caller)
             elif message.kind == "request":
@@ -188,8 +216,12 @@ class HttpSession:
                 reply = message.error if message.kind == "error" else message.result
                 if reply is not None:
                     return reply
-        text = f"{self._spec.name} ended its answer without a result."
-        return MemberFault(code="member_invalid_reply", message=text, stage="answer", sent=True)
+        return None
+
+    def _get_headers(self) -> Headers:
+        """Of a GET that opens an event stream."""
+        kept = [(n, v) for n, v in self.headers("", {}) if n not in ("content-type", "accept")]
+        return [*kept, ("accept", "text/event-stream")]
 
     async def _refused(self, response: ByteResponse) -> Reply:
         """A 4xx or 5xx: the modern wire sends JSON-RPC errors with them, the legacy one mostly bare."""
@@ -215,10 +247,8 @@ class HttpSession:
 
     async def _listen_legacy(self) -> bool | None:
         """The GET stream, to its end."""
-        headers = [(n, v) for n, v in self.headers("", {}) if n not in ("content-type", "accept")]
-        headers.append(("accept", "text/event-stream"))
         try:
-            response = await self._transport.open("GET", self._spec.url, headers, b"", _STREAM)
+            response = await self._transport.open("GET", self._spec.url, self._get_headers(), b"", _STREAM)
         except TransportFailure:
             return None
         try:

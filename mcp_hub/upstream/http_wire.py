@@ -50,14 +50,15 @@ def timeouts_for(timeout: float) -> Timeouts:
     return Timeouts(connect=min(10.0, timeout), head=timeout, idle=timeout)
 
 
-async def messages(response: ByteResponse) -> AsyncIterator[Incoming]:
-    """The messages of an answer, as they come. Raises ``TransportFailure``."""
+async def messages(response: ByteResponse, reader: EventReader | None = None) -> AsyncIterator[Incoming]:
+    """The messages of an answer, as they come; ``reader`` remembers where a stream ended. Raises
+    ``TransportFailure``."""
     if not _is_stream(response):
         message = decode(await response.read(MAX_MESSAGE_BYTES))
         if message is not None:
             yield message
         return
-    reader = EventReader()
+    reader = reader or EventReader()
     try:
         async for chunk in response.chunks():
             for data in reader.feed(chunk):

@@ -6,6 +6,7 @@ import re
 
 from mcp_hub.upstream.jsonrpc import MAX_MESSAGE_BYTES
 
+LONGEST_RETRY_S = 60.0
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -16,12 +17,15 @@ class EventTooLarge(Exception):
 class EventReader:
     """Incremental; a chunk may end anywhere."""
 
-    __slots__ = ("_pending", "_size", "last_id")
+    __slots__ = ("_pending", "_size", "last_id", "retry_s")
 
     def __init__(self) -> None:
         self._pending: list[bytes] = []
         self._size = 0
         self.last_id: str | None = None
+        """Where to take up a stream that ended too early."""
+        self.retry_s = 1.0
+        """How long the server wants to be left alone before that."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of the events that are complete now. Raises ``EventTooLarge``."""
@@ -52,4 +56,6 @@ class EventReader:
                 parts.append(line[5:].removeprefix(b" "))
             elif line.startswith(b"id:"):
                 self.last_id = line[3:].strip().decode(errors="replace")
+            elif line.startswith(b"retry:") and line[6:].strip().isdigit():
+                self.retry_s = min(LONGEST_RETRY_S, int(line[6:]) / 1000)
         return b"\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -61,3 +62,45 @@ async def test_every_required_scenario_passes(endpoint: str, revision: str, tmp_
     assert run.returncode == 0, told[-4000:]
     assert "Total: " in told
     assert NOT_OFFERED.findall(told) == []
+
+
+DOWNSTREAM = {
+    "2025-11-25": (
+        "initialize",
+        "tools_call",
+        "sse-retry",
+        "elicitation-sep1034-client-defaults",
+        "json-schema-2020-12-preservation",
+    ),
+    "2026-07-28": (
+        "tools_call",
+        "request-metadata",
+        "http-standard-headers",
+        "http-custom-headers",
+        "http-invalid-tool-headers",
+        "sep-2322-client-request-state",
+        "json-schema-ref-no-deref",
+        "json-schema-2020-12-preservation",
+    ),
+}
+"""The client scenarios that concern a gate's downstream leg. The others are about OAuth, which the gate does not do
+towards its servers: it sends the credentials that the operator configured."""
+
+
+@pytest.mark.parametrize(("revision", "scenario"), [(r, s) for r, names in DOWNSTREAM.items() for s in names])
+async def test_the_downstream_leg_passes_the_client_scenarios(revision: str, scenario: str, tmp_path: Path) -> None:
+    node = client_program("node")
+    suite = Path(node).parent.parent / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    run = await asyncio.create_subprocess_exec(
+        node,
+        str(suite),
+        *("client", "--command", f"{sys.executable} -m tests.clients.conformance_client"),
+        *("--scenario", scenario, "--spec-version", revision),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told = (await run.communicate())[0].decode()
+    assert run.returncode == 0, told[-4000:]
+    assert re.search(r"Passed: (\d+)/\1, 0 failed, 0 warnings", told), told[-2000:]

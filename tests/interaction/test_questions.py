@@ -430,3 +430,19 @@ async def test_an_unauthenticated_client_that_probes_is_told_how(gate: RunningGa
         register = await stranger.post("/register", json={"client_name": "x"})
         assert register.status_code == 404
         assert "key" in register.json()["error_description"]
+
+
+async def test_with_refuse_a_server_cannot_sample_and_one_tool_may_have_a_timeout_of_its_own(tmp_path: Path) -> None:
+    yaml = f"""
+    mcp: {{sampling: refuse}}
+    mcp_servers: {{old: {{{stdio("legacy")}, timeout: 60, tool_timeouts: {{"for*": 0.2}}}}}}
+    virtual_keys: [{{key_name: alice, key: {ALICE}, allowed_tools: ["*"]}}]
+    """
+    async with RunningGateway(yaml, tmp_path) as gate:
+        alice = await modern(gate)
+        said = json.loads((await alice.request("tools/call", {"name": "old__whoami", "arguments": {}})).text)
+        assert "sampling" not in said["capabilities"]
+        never = {"name": "old__forever", "arguments": {"path": str(tmp_path / "f")}}
+        late = (await alice.request("tools/call", never)).result
+        assert late["_meta"]["io.tollkeeper/fault"]["code"] == "member_timeout"
+        assert "0.2 seconds" in late["content"][0]["text"]

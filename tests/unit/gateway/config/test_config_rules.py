@@ -126,6 +126,22 @@ def test_a_server_is_either_a_program_or_an_address(server: str, expected: str) 
     assert any(expected in line for line in lines_of(f"mcp_servers: {{a: {server}}}"))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "place"),
+    [
+        ("prefix: z", "prefix: z", "b.prefix"),
+        ("prefix: b", "args: []", "b"),
+        ("args: []", "aliases: [x, a]", "b.aliases[1]"),
+        ("aliases: [old]", "aliases: [old]", "b.aliases[0]"),
+    ],
+)
+def test_a_tools_name_leads_to_one_server_only(first: str, second: str, place: str) -> None:
+    (line,) = lines_of(f"mcp_servers:\n  a: {{command: x, {first}}}\n  b: {{command: x, {second}}}\n")
+
+    assert line.startswith(f"t.yaml:3: mcp_servers.{place}: ")
+    assert "begins the tool names of mcp_servers.a" in line
+
+
 @pytest.mark.parametrize("name", ["a__b", "a_", "A", "_a", "-a", "a" * 33, "a.b", "''"])
 def test_a_server_name_must_fit_into_tool_names(name: str) -> None:
     assert any(
