@@ -80,7 +80,10 @@ def _reachable(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 
 def _decoded(arguments: msgspec.Raw | None) -> Any:
-    return msgspec.json.decode(arguments) if arguments is not None else {}
+    try:
+        return msgspec.json.decode(arguments) if arguments is not None else {}
+    except RecursionError:
+        return {}  # nothing that is nested so deep is mirrored
 
 
 def _value(arguments: Any, path: Sequence[str]) -> str | bool | int | float | None:

@@ -99,9 +99,17 @@ def bound_to(principal: str, server: str | None, method: str, params: RawObject)
     for part in (principal, server or "", method):
         digest.update(part.encode() + b"\0")
     call = {n: raw for n, raw in params.items() if n not in ROUND_FIELDS and n != "_meta"}
-    # Decoded and sorted: a client may write the same arguments differently the second time.
-    digest.update(msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(call)), order="sorted"))
+    digest.update(_canonical(msgspec.json.encode(call)))
     return digest.digest()
+
+
+def _canonical(call: bytes) -> bytes:
+    """Decoded and sorted, since a client may write the same arguments differently the second time. What is nested
+    too deep for that must come again as it was."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(call), order="sorted")
+    except RecursionError:
+        return call
 
 
 def _nonce() -> str:

@@ -34,7 +34,7 @@ class HandedUris:
         self._known.move_to_end(principal)
         if len(self._known) > MOST_PRINCIPALS:
             self._known.popitem(last=False)
-        for holder in _holders(msgspec.json.decode(text)):
+        for holder in _holders(_decoded(result)):
             known[holder["uri"]] = server
             known.move_to_end(holder["uri"])
             if len(known) > MOST_PER_PRINCIPAL:
@@ -48,10 +48,20 @@ class HandedUris:
 
 def expose(result: msgspec.Raw, renamed: Mapping[str, str]) -> msgspec.Raw:
     """The result with the member's own URIs in their exposed form."""
-    decoded = msgspec.json.decode(result)
+    decoded = _decoded(result)
+    if decoded is None:
+        return result
     for holder in _holders(decoded):
         holder["uri"] = renamed.get(holder["uri"], holder["uri"])
     return msgspec.Raw(msgspec.json.encode(decoded))
+
+
+def _decoded(result: msgspec.Raw) -> Any:
+    """``None`` for a result that is nested too deep to be looked into."""
+    try:
+        return msgspec.json.decode(result)
+    except RecursionError:
+        return None
 
 
 def _holders(result: Any) -> Iterator[dict[str, Any]]:

@@ -77,7 +77,7 @@ class McpSurface:
         self._hub = parts.calls.hub
         self._requests = parts.calls.requests
         self._calls = McpCalls(parts.calls)
-        self._notices = McpNotices(self._hub, self._requests)
+        self._notices = McpNotices(self._hub, self._requests, parts.directory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_ns = self._parts.clock()
@@ -207,7 +207,7 @@ class McpSurface:
             raise WireError(INVALID_REQUEST, "This session already has a stream", status=409)
         session.notices = self._hub.subscribe(Viewer(exchange.key, exchange.server, session.profile))
         try:
-            await change_stream(exchange.receive, exchange.send, session.notices)
+            await change_stream(self._notices.line(exchange), session.notices)
         finally:
             session.notices = None
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.surfaces.credentials import identify
 from gateway.surfaces.mcp_answers import Answer, error_status
 from gateway.surfaces.mcp_exchange import Exchange
 from gateway.surfaces.mcp_requests import Asker, McpRequests
-from gateway.surfaces.mcp_streams import listen_stream
+from gateway.surfaces.mcp_streams import Line, listen_stream
 from mcp_hub.hub import Hub
 from mcp_hub.resource_watch import UPDATED, Tell, Watch
 from mcp_hub.seams import Notification
@@ -28,6 +29,8 @@ from mcp_hub.wire.messages import (
     required_string,
     result_bytes,
 )
+from policies.identity import Directory
+from policies.types import Refusal
 
 MAX_STREAMS_PER_KEY = 1_000
 MOST_WATCHED = 1_000
@@ -37,9 +40,19 @@ MOST_WATCHED = 1_000
 class McpNotices:
     """Subscriptions of clients."""
 
-    def __init__(self, hub: Hub, requests: McpRequests) -> None:
+    def __init__(self, hub: Hub, requests: McpRequests, directory: Directory) -> None:
+        self._directory = directory
         self._hub = hub
         self._requests = requests
+
+    def line(self, exchange: Exchange) -> Line:
+        """The stream that answers ``exchange``."""
+
+        def entitled() -> bool:
+            key = identify(self._directory, exchange.headers)
+            return not isinstance(key, Refusal) and key.grants == exchange.key.grants
+
+        return Line(exchange.receive, exchange.send, entitled)
 
     async def listen(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
         """The stream of a modern client, until it goes."""
@@ -60,7 +73,7 @@ class McpNotices:
         if heard:
             honoured[modern.RESOURCE_FILTER] = heard
         try:
-            await listen_stream(exchange.receive, exchange.send, message, subscription, honoured)
+            await listen_stream(self.line(exchange), message, subscription, honoured)
         finally:
             for watch in watches:
                 watch.close()

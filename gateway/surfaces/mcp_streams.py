@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -34,8 +35,19 @@ from mcp_hub.wire.messages import Message, notification_bytes, string_of
 from policies.flight import Flight
 from policies.passage import Settled
 
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 10.0
+"""How often an open stream says that it lives, and is asked whether its key still does."""
 _KEEP_ALIVE = b":\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An open stream of notices. ``entitled``: whether its key still lives and sees what it saw; if not, the client
+    must come again."""
+
+    receive: Receive
+    send: Send
+    entitled: Callable[[], bool]
 
 
 class Asking(Protocol):
@@ -117,9 +129,7 @@ class CallStream:
         return notification_bytes(notification.method, notification.params)
 
 
-async def listen_stream(
-    receive: Receive, send: Send, message: Message, subscription: Subscription, honoured: Mapping[str, Any]
-) -> None:
+async def listen_stream(line: Line, message: Message, subscription: Subscription, honoured: Mapping[str, Any]) -> None:
     """``subscriptions/listen``: the acknowledgement of what is ``honoured``, then a tagged notice for each
     change."""
     tag = {modern.META_SUBSCRIPTION: msgspec.Raw(message.request_id or b"null")}
@@ -133,46 +143,46 @@ async def listen_stream(
             for notice in await subscription.next():
                 if notice.method in lists or notice.method == modern.UPDATED:
                     body = notification_bytes(notice.method, {**notice.params, "_meta": tag})
-                    await send_chunk(send, sse_event(body))
+                    await send_chunk(line.send, sse_event(body))
 
-    await start_stream(send, 200, SSE_HEADERS)
-    await send_chunk(send, sse_event(acknowledged))
-    await _until_left(receive, send, subscription, notices)
+    await start_stream(line.send, 200, SSE_HEADERS)
+    await send_chunk(line.send, sse_event(acknowledged))
+    await _until_over(line, subscription, notices)
 
 
-async def change_stream(receive: Receive, send: Send, subscription: Subscription) -> None:
+async def change_stream(line: Line, subscription: Subscription) -> None:
     """The GET stream of a legacy session."""
 
     async def notices() -> None:
         while True:
             for notice in await subscription.next():
-                await send_chunk(send, sse_event(notification_bytes(notice.method, notice.params)))
+                await send_chunk(line.send, sse_event(notification_bytes(notice.method, notice.params)))
 
-    await start_stream(send, 200, SSE_HEADERS)
-    await send_chunk(send, _KEEP_ALIVE)
-    await _until_left(receive, send, subscription, notices)
+    await start_stream(line.send, 200, SSE_HEADERS)
+    await send_chunk(line.send, _KEEP_ALIVE)
+    await _until_over(line, subscription, notices)
 
 
-async def _until_left(
-    receive: Receive,
-    send: Send,
-    subscription: Subscription,
-    notices: Callable[[], Coroutine[Any, Any, None]],
-) -> None:
-    """Write notices, and a comment now and then, until the client goes."""
+async def _until_over(line: Line, subscription: Subscription, notices: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Write notices, and a comment now and then, until the client goes or its key is no longer what it was."""
     loop = asyncio.get_running_loop()
     writer = loop.create_task(notices())
-    pulse = loop.create_task(_pulse(send))
+    departure = loop.create_task(_departure(line.receive))
     try:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        while True:
+            left, _ = await asyncio.wait((departure,), timeout=KEEP_ALIVE_S)
+            if left:
+                return
+            if not line.entitled():
+                await end_stream(line.send)
+                return
+            await send_chunk(line.send, _KEEP_ALIVE)
     finally:
         subscription.close()
         writer.cancel()
-        pulse.cancel()
+        departure.cancel()
 
 
-async def _pulse(send: Send) -> None:
-    while True:
-        await asyncio.sleep(KEEP_ALIVE_S)
-        await send_chunk(send, _KEEP_ALIVE)
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

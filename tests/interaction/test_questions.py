@@ -446,3 +446,36 @@ async def test_with_refuse_a_server_cannot_sample_and_one_tool_may_have_a_timeou
         late = (await alice.request("tools/call", never)).result
         assert late["_meta"]["io.tollkeeper/fault"]["code"] == "member_timeout"
         assert "0.2 seconds" in late["content"][0]["text"]
+
+
+async def test_deeply_nested_arguments_are_an_answer_not_a_crash(gate: RunningGateway) -> None:
+    alice = await modern(gate)
+    deep = json.loads("[" * 400 + "]" * 400)
+    ask = {"name": "old__test_elicitation", "arguments": {"message": "Who?", "deep": deep}}
+    asked = (await alice.request("tools/call", ask)).result
+    assert "decline" in (await alice.request("tools/call", retry(ask, asked))).text
+    body, headers = alice.parts("tools/call", {**ask, "requestState": "x"})
+    sent = json.dumps(body).replace(json.dumps(deep), "[" * 50_000 + "]" * 50_000)
+    answer = await gate.http.post("/mcp", content=sent, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] in (-32700, -32602, -32600)
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_the_streams_of_a_revoked_key_end(gate: RunningGateway, era: str) -> None:
+    made = (await gate.admin("POST", "/api/keys", json={"name": f"temp-{era}", "allowed_tools": ["*"]})).json()
+    client = await connect(era, gate.http, made["key"], "/mcp")
+    bystander = await connect(era, gate.http, ALICE, "/mcp")
+    async with bystander.notices([]) as heard:
+        if isinstance(client, ModernClient):
+            body, headers = client.parts("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+            stream = gate.http.stream("POST", "/mcp", json=body, headers=headers)
+        else:
+            stream = gate.http.stream("GET", "/mcp", headers=client.headers)
+        async with stream as opened:
+            assert opened.status_code == 200
+            assert (await gate.admin("DELETE", f"/api/keys/temp-{era}")).status_code == 200
+            async for _ in opened.aiter_lines():
+                pass  # to the end, which comes
+        await bystander.request("tools/call", {"name": "old__test_trigger_tool_change", "arguments": {}})
+        assert (await heard.get())["method"] == "notifications/tools/list_changed"
