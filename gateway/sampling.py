@@ -1,7 +1,7 @@
 """Answers an MCP server's sampling request with a model of the gateway's own (``mcp.sampling: gateway``).
 
-The call passes the passage as one of the caller's: its grants, its budgets, its ledger, with the tool call as
-parent. Text and images pass; a model that is not allowed or not affordable is a refusal that the server sees
+The call passes the passage: the caller's budgets and ledger, with the tool call as parent, admitted by the
+operator's choice of the model. Text and images pass; what the caller cannot pay is a refusal that the server sees
 (https://modelcontextprotocol.io/specification/2025-11-25/client/sampling).
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.child_calls import ChildKeys
 from mcp_hub.seams import Question, QuestionAnswer, RpcError
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
@@ -56,6 +57,7 @@ class GatewaySampler:
 
     def __init__(self, model: str, executor: ModelExecutor, passage: Passage, clock: Callable[[], int]) -> None:
         self._model = model
+        self._keys = ChildKeys(model)
         self._executor = executor
         self._passage = passage
         self._clock = clock
@@ -67,7 +69,8 @@ class GatewaySampler:
             )
         except msgspec.MsgspecError as error:
             return RpcError(INVALID_PARAMS, f"The sampling request cannot be read: {error}")
-        openai = not isinstance(self._executor.router.route(key, self._model, "openai"), Refusal)
+        payer = self._keys.of(key)
+        openai = not isinstance(self._executor.router.route(payer, self._model, "openai"), Refusal)
         dialect: Dialect = OpenAIChat() if openai else AnthropicMessages()
         body = _chat(self._model, asked) if openai else _messages(self._model, asked)
         if body is None:
@@ -78,7 +81,7 @@ class GatewaySampler:
             return RpcError(INVALID_PARAMS, error.message)
         call = ModelCall(context=self._context(context), operation=dialect.operation, model=request.model)
         dispatch = self._executor.dispatch(dialect, request, {}, "")
-        flight = await self._passage.enter(key, call, dispatch, Terms("cancel", DEADLINE_S))
+        flight = await self._passage.enter(payer, call, dispatch, Terms("cancel", DEADLINE_S))
         if isinstance(flight, Refusal):
             return RpcError(REJECTED, flight.message)
         listener = flight.listen()

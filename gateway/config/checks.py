@@ -35,6 +35,7 @@ def run(tree: Tree) -> None:
         _limits_have_windows,
         _server_shapes,
         _unique_prefixes,
+        _sampling_model,
         _foreign_bind,
     )
     for rule in rules:
@@ -204,6 +205,12 @@ def _unique_prefixes(tree: Tree) -> None:
                 tree.report(place, f"{name!r} begins the tool names of {render_path(taken[name])} already")
             else:
                 taken[name] = place
+
+
+def _sampling_model(tree: Tree) -> None:
+    mcp = tree.value.get("mcp") if isinstance(tree.value, dict) else None
+    if isinstance(mcp, dict) and mcp.get("sampling") == "gateway" and mcp.get("sampling_model") is None:
+        tree.report(("mcp", "sampling"), "with gateway, sampling_model must name the model that answers")
 
 
 def _foreign_bind(tree: Tree) -> None:

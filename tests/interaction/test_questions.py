@@ -285,6 +285,8 @@ async def test_the_gate_answers_sampling_with_its_own_model_on_the_callers_accou
     virtual_keys:
       - {{key_name: alice, key: {ALICE}, allowed_tools: ["*"], allowed_models: ["gpt-4o", "claude-sonnet-4-5"]}}
       - {{key_name: bob, key: {BOB}, allowed_tools: ["*"]}}
+      - {{key_name: poor, key: vk-poor-0123456789abcdef0123456789, allowed_tools: ["*"], enforcement: strict,
+          budget_limit: 0.000001, budget_duration: 1d}}
     """
     for model in ("gpt-4o", "claude-sonnet-4-5"):
         directory = tmp_path / model
@@ -300,9 +302,16 @@ async def test_the_gate_answers_sampling_with_its_own_model_on_the_callers_accou
                 assert rows["model"]["origin"] == "sampling"
                 assert rows["model"]["parent"] == rows["tool"]["call_id"]
                 assert rows["model"]["cost_nano"] > 0
+            # The operator's choice of the model admits; the caller pays.
             bob = await modern(gate, BOB, capabilities={})
-            refused = await bob.request("tools/call", ask)
-            assert "result" not in refused.answer or refused.result.get("isError")
+            assert (await bob.request("tools/call", ask)).text == f"LLM response: {llm.text}"
+            body = {"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+            path = "/v1/chat/completions" if model == "gpt-4o" else "/anthropic/v1/messages"
+            own = await gate.http.post(path, json=body, headers={"authorization": f"Bearer {BOB}"})
+            assert own.status_code == 403
+            poor = await modern(gate, "vk-poor-0123456789abcdef0123456789", capabilities={})
+            refused = await poor.request("tools/call", ask)
+            assert "error" in refused.answer or refused.result.get("isError")
 
 
 async def test_the_answer_to_a_withdrawn_question_is_ignored_and_the_client_is_told(gate: RunningGateway) -> None:

@@ -159,3 +159,9 @@ def test_an_address_beyond_loopback_needs_a_name(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "'::1'"])
 def test_loopback_needs_no_name(host: str) -> None:
     assert loads(f"server: {{host: {host}}}".encode(), "t.yaml", {}).config.server.host == host.strip("'")
+
+
+def test_a_gate_that_answers_sampling_itself_needs_a_model() -> None:
+    (line,) = lines_of("mcp: {sampling: gateway}")
+
+    assert line.startswith("t.yaml:1: mcp.sampling: with gateway, sampling_model must name the model")
