@@ -30,6 +30,8 @@ from policies.identity import VirtualKey
 MOST_VIEWS = 64
 """Views that are kept per key: of the hub and of single servers, by profile."""
 
+VISITED = "notifications/elicitation/complete"
+"""A user has done what an elicitation by URL asked for (2025-11-25 only). Clients ignore ids that they do not know."""
 _CHANGES = {
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
@@ -164,6 +166,8 @@ class Hub:
             self._members.changed(key)
         elif notification.method == UPDATED:
             self.watches.updated(key, _uri(notification))
+        elif notification.method == VISITED and key.partition:
+            self.subscriptions.tell(key.partition.partition("/")[0], notification)
 
     def suspect(self, server: str) -> None:
         """A call found ``server`` broken: look again at once, so that lists and ``doctor`` tell of it."""

@@ -91,6 +91,12 @@ class Subscriptions:
     def remove(self, subscription: Subscription) -> None:
         self._live.discard(subscription)
 
+    def tell(self, principal: str, notification: Notification) -> None:
+        """Something for every listener of one principal."""
+        for subscription in self._live:
+            if subscription.viewer.key.principal.key == principal:
+                subscription.tell(notification)
+
     def count(self, key: VirtualKey) -> int:
         return sum(1 for subscription in self._live if subscription.viewer.key is key)
 

@@ -488,3 +488,16 @@ async def test_the_streams_of_a_revoked_key_end(gate: RunningGateway, era: str) 
                 pass  # to the end, which comes
         await bystander.request("tools/call", {"name": "old__test_trigger_tool_change", "arguments": {}})
         assert (await heard.get())["method"] == "notifications/tools/list_changed"
+
+
+async def test_a_client_hears_that_its_visit_is_over_and_other_keys_do_not(gate: RunningGateway) -> None:
+    """2025-11-25: the server says when an elicitation by URL is complete, outside of any call."""
+    alice = await connect("legacy", gate.http, ALICE, "/mcp", ALL)
+    bob = await connect("legacy", gate.http, BOB, "/mcp", ALL)
+    async with alice.notices([]) as heard, bob.notices([]) as others:
+        visit = {"name": "old__visit", "arguments": {"url": "https://example.com/"}}
+        assert (await alice.request("tools/call", visit, person)).text == "visited: accept"
+        notice = await heard.get()
+        assert (notice["method"], notice["params"]) == ("notifications/elicitation/complete", {"elicitationId": "e-1"})
+        await bob.request("tools/call", {"name": "old__whoami", "arguments": {}})
+        assert others.empty()

@@ -27,6 +27,7 @@ class Call(Protocol):
     async def progress(self, progress: float, total: float) -> None: ...
     async def changed(self, what: str) -> None: ...
     async def updated(self, uri: str) -> None: ...
+    async def visited(self, elicitation: str) -> None: ...
 
 
 class Failure(Exception):
@@ -166,6 +167,7 @@ async def test_elicitation(arguments: dict[str, Any], call: Call) -> dict[str, A
 async def visit(arguments: dict[str, Any], call: Call) -> dict[str, Any]:
     params = {"mode": "url", "message": "Please sign in", "url": arguments["url"], "elicitationId": "e-1"}
     answers = await call.ask(visit={"method": "elicitation/create", "params": params})
+    await call.visited("e-1")
     return text(f"visited: {answers['visit']['action']}")
 
 

@@ -119,6 +119,9 @@ class Request:
     async def changed(self, what: str) -> None:
         await self.server.tell(f"notifications/{what}/list_changed", {})
 
+    async def visited(self, elicitation: str) -> None:
+        await self.server.tell("notifications/elicitation/complete", {"elicitationId": elicitation})
+
     async def updated(self, uri: str) -> None:
         await self.server.tell("notifications/resources/updated", {"uri": uri})
 
