@@ -24,6 +24,7 @@ from mcp_hub.interactions import (
     InputRequired,
     OpenQuestion,
     input_required,
+    is_tool_error,
     named,
     read_input_required,
     refused,
@@ -144,7 +145,7 @@ class Bridge:
     def _judged(self, reply: Reply) -> Reply:
         """A call that failed after its member had asked for what a modern client did not declare has failed for
         that reason."""
-        failed = isinstance(reply, RpcError) or (isinstance(reply, msgspec.Raw) and b'"isError":true' in bytes(reply))
+        failed = isinstance(reply, RpcError) or (isinstance(reply, msgspec.Raw) and is_tool_error(reply))
         if self._missing is None or self._ends.era == "legacy" or not failed:
             return reply
         data = msgspec.Raw(msgspec.json.encode({"requiredCapabilities": required(self._missing)}))

@@ -90,13 +90,24 @@ async def read_member(server: str, session: Session, now_ns: int) -> MemberSnaps
         server=server,
         era=session.era,
         capabilities=frozenset(session.capabilities),
-        subscribes=b'"subscribe":true' in bytes(session.capabilities.get("resources", b"")).replace(b" ", b""),
+        subscribes=_subscribes(session.capabilities.get("resources")),
         instructions=session.instructions,
         items=items,
         unusable=unusable,
         digest=_digest(items, session.instructions),
         taken_ns=now_ns,
     )
+
+
+class _Resources(msgspec.Struct):
+    subscribe: bool = False
+
+
+def _subscribes(capability: msgspec.Raw | None) -> bool:
+    try:
+        return capability is not None and msgspec.json.decode(capability, type=_Resources).subscribe
+    except msgspec.MsgspecError:
+        return False
 
 
 async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ...], int] | MemberFault:

@@ -16,7 +16,7 @@ import msgspec
 from mcp_hub.bridge import Bridge, BridgeParts, Ends, Round
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.hub import Hub
-from mcp_hub.interactions import OpenQuestion
+from mcp_hub.interactions import OpenQuestion, is_tool_error
 from mcp_hub.param_headers import headers_for
 from mcp_hub.request_state import ROUND_FIELDS
 from mcp_hub.seams import Era, MemberFault, Notification, Question, QuestionAnswer, RawObject, Reply, RpcError
@@ -31,6 +31,7 @@ from policies.types import CallKind, Estimate, Outcome, Refusal
 
 ToolPrice = Callable[[str, str], Price]
 
+HEADER_MISMATCH = -32020
 _HOP_META = frozenset(
     {
         "progressToken",
@@ -136,6 +137,8 @@ class MemberDispatch:
         attempt.answered_ns = time.time_ns()
         if isinstance(ended, Outcome):
             return ended
+        if isinstance(ended, RpcError) and ended.code == HEADER_MISMATCH:
+            self._hub.suspect(server)  # its tools are not what they were when they were read
         if isinstance(ended, MemberFault):
             self._hub.suspect(server)
             if not ended.sent:
@@ -195,21 +198,5 @@ def _outcome(reply: Reply) -> Outcome:
         return Outcome(kind="failed", code=reply.code, message=reply.message, reply=reply)
     if isinstance(reply, RpcError):
         return Outcome(kind="failed", code="member_error", message=f"{reply.message} ({reply.code})", reply=reply)
-    return Outcome(kind="ok", reply=reply, stop_reason="tool_error" if _is_error(reply) else None)
-
-
-class _Result(msgspec.Struct):
-    isError: bool = False  # noqa: N815 - the wire's own name
-
-
-_result = msgspec.json.Decoder(_Result).decode
-
-
-def _is_error(reply: msgspec.Raw) -> bool:
-    """A tool that reports an error has worked: its health is not in question."""
-    if b'"isError"' not in bytes(reply):
-        return False
-    try:
-        return _result(reply).isError
-    except msgspec.MsgspecError:
-        return False
+    # A tool that reports an error has worked: its health is not in question.
+    return Outcome(kind="ok", reply=reply, stop_reason="tool_error" if is_tool_error(reply) else None)

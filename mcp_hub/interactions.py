@@ -134,6 +134,23 @@ def _question(raw: msgspec.Raw) -> Question:
     return Question(found.method, found.params)
 
 
+class _Result(msgspec.Struct):
+    isError: bool = False  # noqa: N815 - the wire's own name
+
+
+_result = msgspec.json.Decoder(_Result).decode
+
+
+def is_tool_error(result: msgspec.Raw) -> bool:
+    """Whether a tool reports that it failed."""
+    if b'"isError"' not in bytes(result):
+        return False
+    try:
+        return _result(result).isError
+    except msgspec.MsgspecError:
+        return False
+
+
 def input_required(questions: Mapping[str, Question], state: str) -> msgspec.Raw:
     """The result that asks a modern client."""
     result: dict[str, Any] = {"resultType": INPUT_REQUIRED}

@@ -15,6 +15,8 @@ import msgspec
 
 MOST_PRINCIPALS = 10_000
 MOST_PER_PRINCIPAL = 1_000
+MOST_BYTES = 1024 * 1024
+"""Larger results are not searched for links."""
 _MARKS = (b'"resource_link"', b'"resource"')
 _LISTS = ("content", "contents", "messages")
 
@@ -28,7 +30,7 @@ class HandedUris:
     def remember(self, principal: str, server: str, result: msgspec.Raw) -> None:
         """Note the links of a tool's or a prompt's result."""
         text = bytes(result)
-        if not any(mark in text for mark in _MARKS):
+        if len(text) > MOST_BYTES or not any(mark in text for mark in _MARKS):
             return
         known = self._known.setdefault(principal, OrderedDict())
         self._known.move_to_end(principal)

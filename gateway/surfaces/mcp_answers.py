@@ -21,6 +21,7 @@ from mcp_hub.wire.messages import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
     PARSE_ERROR,
     RESOURCE_NOT_FOUND,
     error_bytes,
@@ -114,6 +115,9 @@ def _unknown(asked: Asked) -> Answer:
 def _member_error(asked: Asked, error: RpcError) -> Answer:
     """A member's own error passes on, with the one code that the eras spell differently."""
     code = error.code
+    if code == MISSING_CAPABILITY and asked.era == "legacy" and asked.kind == "tool":
+        # The older wire has no such error; its clients and their models read a failed tool's text.
+        return _told(asked, error.message, FAULT_META, {"code": "member_error", "rpc_code": code})
     if asked.era == "modern" and code == RESOURCE_NOT_FOUND:
         code = INVALID_PARAMS
     elif asked.era == "legacy" and asked.kind == "resource" and code == INVALID_PARAMS:

@@ -208,11 +208,11 @@ class _ByRequest:
 
     def ended(self) -> list[bytes]:
         self._session.forget(self._asked)
-        return [
-            notification_bytes("notifications/cancelled", {"requestId": request_id})
-            for request_id, question in self._asked.items()
-            if question.withdrawn
-        ]
+        withdrawn = [request_id for request_id, question in self._asked.items() if question.withdrawn]
+        for question in self._asked.values():
+            # The client has lost the stream that it was asked on: its member must not wait for it.
+            question.answer(unanswered(question.question))
+        return [notification_bytes("notifications/cancelled", {"requestId": request_id}) for request_id in withdrawn]
 
 
 async def _relay_live(

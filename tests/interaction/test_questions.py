@@ -501,3 +501,27 @@ async def test_a_client_hears_that_its_visit_is_over_and_other_keys_do_not(gate:
         assert (notice["method"], notice["params"]) == ("notifications/elicitation/complete", {"elicitationId": "e-1"})
         await bob.request("tools/call", {"name": "old__whoami", "arguments": {}})
         assert others.empty()
+
+
+async def test_a_question_whose_client_lost_its_stream_holds_up_nobody(gate: RunningGateway) -> None:
+    alice = await connect("legacy", gate.http, ALICE, "/mcp", ALL)
+    assert isinstance(alice, LegacyClient)
+    body = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {**ASK, "name": "one__test_elicitation"}}
+    async with gate.http.stream("POST", "/mcp", json=body, headers=alice.headers) as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                break
+    # The call went on without its client: the user has cancelled, as far as the server is concerned.
+    again = await connect("legacy", gate.http, ALICE, "/mcp", ALL)
+    simple = {"name": "one__test_simple_text", "arguments": {}}
+    while (await again.request("tools/call", simple)).result.get("isError"):
+        await asyncio.sleep(0.05)
+    rows = [row for row in await gate.rows() if row["target"] == "one/test_elicitation"]
+    assert [(row["outcome"], row["code"]) for row in rows] == [("ok", None)]
+
+
+async def test_an_older_client_reads_what_a_modern_server_misses_as_a_failed_tool(gate: RunningGateway) -> None:
+    plain = await connect("legacy", gate.http, ALICE, "/mcp", {})
+    told = await plain.request("tools/call", {"name": "new__test_missing_capability", "arguments": {}})
+    assert told.result["isError"] is True
+    assert told.text == "This tool needs sampling"
