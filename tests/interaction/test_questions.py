@@ -525,3 +525,25 @@ async def test_an_older_client_reads_what_a_modern_server_misses_as_a_failed_too
     told = await plain.request("tools/call", {"name": "new__test_missing_capability", "arguments": {}})
     assert told.result["isError"] is True
     assert told.text == "This tool needs sampling"
+
+
+async def test_a_key_completes_only_what_it_may_see(tmp_path: Path) -> None:
+    yaml = f"""
+    mcp_servers: {{old: {{{stdio("legacy")}}}}}
+    virtual_keys:
+      - {{key_name: alice, key: {ALICE}, allowed_tools: ["*"]}}
+      - {{key_name: bob, key: {BOB}, allowed_tools: ["old/test_simple_text"]}}
+    """
+    async with RunningGateway(yaml, tmp_path) as gate:
+        prompt = {"type": "ref/prompt", "name": "old__test_prompt_with_arguments"}
+        template = {"type": "ref/resource", "uri": "test://template/{id}/data"}
+        for era in ("modern", "legacy"):
+            alice, bob = [await connect(era, gate.http, key) for key in (ALICE, BOB)]
+            for ref in (prompt, template):
+                asked = {"ref": ref, "argument": {"name": "x", "value": "par"}}
+                found = (await alice.request("completion/complete", asked)).result["completion"]["values"]
+                assert found == ["paris", "park"]
+                denied = (await bob.request("completion/complete", asked)).error
+                nothing = {**asked, "ref": {**ref, **({"name": "no"} if "name" in ref else {"uri": "no://{x}"})}}
+                unknown = (await bob.request("completion/complete", nothing)).error
+                assert denied["code"] == unknown["code"] == -32602
