@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.child_calls import ChildKeys
+from mcp_hub.error_codes import INTERNAL_ERROR, INVALID_PARAMS
 from mcp_hub.seams import Question, QuestionAnswer, RpcError
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
@@ -26,8 +27,6 @@ from providers.executor import HttpReply, ModelExecutor
 
 REJECTED = -1
 """The code of the specification's own example for a sampling request that was refused."""
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
 DEADLINE_S = 300.0
 _STOP_REASONS = {"stop": "endTurn", "end_turn": "endTurn", "length": "maxTokens", "max_tokens": "maxTokens"}
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mcp_hub.capabilities import ELICIT, SAMPLE, Profile, required
+from mcp_hub.error_codes import MISSING_CAPABILITY, URL_ELICITATION_REQUIRED
 from mcp_hub.interactions import (
-    MISSING_CAPABILITY,
-    URL_ELICITATION_REQUIRED,
     InputRequired,
     OpenQuestion,
     input_required,

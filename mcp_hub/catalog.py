@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from mcp_hub.error_codes import METHOD_NOT_FOUND
 from mcp_hub.param_headers import Mirror, mirrors_of
 from mcp_hub.seams import Era, MemberFault, RawObject, Reply, RpcError, Session
 
@@ -121,7 +122,7 @@ async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ..
         if isinstance(reply, MemberFault):
             return reply
         if isinstance(reply, RpcError):
-            if reply.code == -32601:  # declared, but not there: many servers do so for templates
+            if reply.code == METHOD_NOT_FOUND:  # declared, but not there: many servers do so for templates
                 return (), 0
             return _fault("member_list_failed", f"{listing.method} failed: {reply.message} ({reply.code})")
         page = _page(reply, listing)

@@ -8,13 +8,14 @@ asks in the middle of a call is ``bridge.py``'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from mcp_hub.bridge import Bridge, BridgeParts, Ends, Round
 from mcp_hub.capabilities import NOTHING, Profile
+from mcp_hub.error_codes import HEADER_MISMATCH
 from mcp_hub.hub import Hub
 from mcp_hub.interactions import OpenQuestion, is_tool_error
 from mcp_hub.param_headers import headers_for
@@ -31,7 +32,6 @@ from policies.types import CallKind, Estimate, Outcome, Refusal
 
 ToolPrice = Callable[[str, str], Price]
 
-HEADER_MISMATCH = -32020
 _HOP_META = frozenset(
     {
         "progressToken",
@@ -63,6 +63,8 @@ class MemberCall(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     """The client's own session, for servers that isolate by it."""
     client: Client
+    renamed: Mapping[str, str] = {}
+    """The member's URIs that this client knows in another form."""
 
 
 @dataclass(frozen=True, slots=True)

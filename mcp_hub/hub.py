@@ -19,8 +19,8 @@ from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import MemberSnapshot
 from mcp_hub.members import Member, Members, Sessions
 from mcp_hub.outcome import MemberOutcome
-from mcp_hub.resource_watch import UPDATED, ResourceWatches
-from mcp_hub.seams import Era, Notification
+from mcp_hub.resource_watch import ResourceWatches
+from mcp_hub.seams import UPDATED, Era, Notification
 from mcp_hub.session_key import SessionKey
 from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
 from mcp_hub.uris import HandedUris

@@ -16,17 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcp_hub.capabilities import ELICIT, mode_of
+from mcp_hub.error_codes import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcp_hub.seams import Question, QuestionAnswer, RpcError
 
 INPUT_REQUIRED = "input_required"
-URL_ELICITATION_REQUIRED = -32042
-"""2025-11-25: the call needs the user to visit addresses first. The modern wire asks instead."""
-MISSING_CAPABILITY = -32021
 MOST_QUESTIONS = 32
 CANCELLED = msgspec.Raw(b'{"action":"cancel"}')
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-METHOD_NOT_FOUND = -32601
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

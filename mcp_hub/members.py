@@ -144,8 +144,6 @@ class Members:
         """The member as it shows itself to clients of ``profile``: itself, unless its session depends on them."""
         if not profile.interactive or member.snapshot is None or member.snapshot.era == "modern":
             return member
-        if self._sessions.terms(member.name).isolation == "shared":
-            return member
         variant = member.variants.get(profile)
         if variant is None:
             if len(member.variants) >= MOST_PROFILES:

@@ -15,10 +15,9 @@ import msgspec
 
 from mcp_hub.seams import MemberFault, RpcError, Session
 from mcp_hub.session_key import SessionKey
-from mcp_hub.upstream.listening import FIRST_PAUSE_S, LONGEST_PAUSE_S, listen_modern
+from mcp_hub.upstream.listening import FIRST_PAUSE_S, LONGEST_PAUSE_S, Ending, listen_modern
 
 SUBSCRIBE_TIMEOUT_S = 30.0
-UPDATED = "notifications/resources/updated"
 
 Tell = Callable[[], None]
 
@@ -108,26 +107,25 @@ class ResourceWatches:
         pause = FIRST_PAUSE_S
         while True:
             session = await self._sessions.acquire(key)
-            held = False if isinstance(session, MemberFault) else await self._subscribed(session, uri)
-            if held is None:
+            ending = "failed" if isinstance(session, MemberFault) else await self._subscribed(session, uri)
+            if ending == "refused":
                 return
-            pause = FIRST_PAUSE_S if held else min(pause * 2, LONGEST_PAUSE_S)
+            pause = min(pause * 2, LONGEST_PAUSE_S) if ending == "failed" else FIRST_PAUSE_S
             await asyncio.sleep(pause)
             self.updated(key, uri)
 
-    async def _subscribed(self, session: Session, uri: str) -> bool | None:
-        """Subscribe once, until that ends; ``None`` when the member does not do such a thing."""
+    async def _subscribed(self, session: Session, uri: str) -> Ending:
+        """Subscribe once, until that ends."""
         if session.era == "modern":
-            ended = await listen_modern(session, msgspec.Raw(msgspec.json.encode({"resourceSubscriptions": [uri]})))
-            return None if ended else ended is False
+            return await listen_modern(session, msgspec.Raw(msgspec.json.encode({"resourceSubscriptions": [uri]})))
         params = {"uri": msgspec.Raw(msgspec.json.encode(uri))}
         reply = await session.request("resources/subscribe", params, timeout=SUBSCRIBE_TIMEOUT_S)
         if isinstance(reply, RpcError):
-            return None
+            return "refused"
         if isinstance(reply, MemberFault):
-            return False
+            return "failed"
         await session.forgotten()
-        return True
+        return "ended"
 
     async def _unsubscribe(self, key: SessionKey, uri: str) -> None:
         session = self._sessions.live(key)

@@ -26,6 +26,12 @@ LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Newest first."""
 
 
+PROGRESS = "notifications/progress"
+LOG = "notifications/message"
+CANCELLED = "notifications/cancelled"
+UPDATED = "notifications/resources/updated"
+
+
 class Notification(msgspec.Struct, frozen=True):
     """A message without an answer, from a member: progress, log, list_changed, …"""
 
@@ -119,9 +125,6 @@ class Session(Protocol):
         request. Cancelling the awaiting task cancels the request at the member as its era and transport
         say.
         """
-
-    async def notify(self, method: str, params: RawObject) -> None:
-        """Tell the member something that has no answer."""
 
     async def forgotten(self) -> None:
         """Return when the member no longer knows what it was told: the session is lost, or begun anew."""

@@ -35,21 +35,12 @@ from gateway.surfaces.mcp_notices import McpNotices
 from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker
 from gateway.surfaces.mcp_streams import change_stream
 from mcp_hub.capabilities import NOTHING, read_profile
-from mcp_hub.seams import LEGACY_VERSIONS
+from mcp_hub.error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
+from mcp_hub.seams import CANCELLED, LEGACY_VERSIONS
 from mcp_hub.subscriptions import Viewer
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.client_sessions import ClientFacts, ClientSession, ClientSessions
-from mcp_hub.wire.messages import (
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    Message,
-    WireError,
-    answer_of,
-    error_bytes,
-    log_level,
-    read_message,
-    result_bytes,
-)
+from mcp_hub.wire.messages import Message, WireError, answer_of, error_bytes, log_level, read_message, result_bytes
 from policies.identity import Directory
 from policies.ids import new_call_id
 from policies.types import CallContext, Refusal, ToolCall
@@ -234,7 +225,7 @@ class McpSurface:
         has ended, or never was, is ignored."""
         if message.method is None:
             session.answered(message.request_id or b"", answer_of(message))
-        elif message.method == "notifications/cancelled":
+        elif message.method == CANCELLED:
             session.cancel(bytes(message.params.get("requestId", b"")))
 
 

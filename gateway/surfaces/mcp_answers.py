@@ -13,10 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mcp_hub.seams import Era, MemberFault, RpcError
-from mcp_hub.uris import expose
-from mcp_hub.wire import legacy, modern
-from mcp_hub.wire.messages import (
+from mcp_hub.error_codes import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -24,9 +21,11 @@ from mcp_hub.wire.messages import (
     MISSING_CAPABILITY,
     PARSE_ERROR,
     RESOURCE_NOT_FOUND,
-    error_bytes,
-    result_bytes,
 )
+from mcp_hub.seams import Era, MemberFault, RpcError
+from mcp_hub.uris import expose
+from mcp_hub.wire import legacy, modern
+from mcp_hub.wire.messages import error_bytes, result_bytes
 from policies.passage import Settled
 from policies.types import CallKind, Json, Refusal
 

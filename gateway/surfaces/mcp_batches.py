@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from gateway.surfaces.http import Message as AsgiMessage
-from mcp_hub.wire.messages import INVALID_REQUEST, PARSE_ERROR, Message, WireError, error_bytes, read_message
+from mcp_hub.error_codes import INVALID_REQUEST, PARSE_ERROR
+from mcp_hub.wire.messages import Message, WireError, error_bytes, read_message
 
 BATCH_VERSION = "2025-03-26"
 MOST_MESSAGES = 100

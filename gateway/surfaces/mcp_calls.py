@@ -20,22 +20,16 @@ from gateway.surfaces.mcp_requests import Asker, McpRequests
 from gateway.surfaces.mcp_streams import Asking, CallStream
 from mcp_hub.bridge import BridgeParts, Round
 from mcp_hub.dispatch import Client, MemberCall, MemberDispatch, ToolPrice
+from mcp_hub.error_codes import INVALID_PARAMS
 from mcp_hub.hub import Hub
 from mcp_hub.interactions import OpenQuestion, input_required, unanswered
 from mcp_hub.param_headers import disagreement
 from mcp_hub.parking import ParkingLot
 from mcp_hub.request_state import CallState, bound_to
-from mcp_hub.view import own_uri
+from mcp_hub.seams import CANCELLED
 from mcp_hub.wire import modern
 from mcp_hub.wire.client_sessions import ClientSession
-from mcp_hub.wire.messages import (
-    INVALID_PARAMS,
-    Message,
-    WireError,
-    notification_bytes,
-    request_bytes,
-    string_of,
-)
+from mcp_hub.wire.messages import Message, WireError, notification_bytes, request_bytes, string_of
 from policies.flight import Flight
 from policies.passage import Passage, Settled, Terms
 from policies.types import Refusal, ToolCall
@@ -78,7 +72,7 @@ class McpCalls:
             wrong = disagreement(call.origin.mirrors, call.params.get("arguments"), exchange.headers)
             if wrong is not None:
                 raise modern.mismatch(wrong, request_id)
-        asked = Asked(asker.era, request_id, call.kind, call.asked, level, self._renamed(asker, call))
+        asked = Asked(asker.era, request_id, call.kind, call.asked, level, call.renamed)
 
         def bound() -> bytes:
             return bound_to(asker.key.principal.key, asker.server, message.method or "", message.params)
@@ -143,15 +137,6 @@ class McpCalls:
             raise _bad_state(message)
         return state
 
-    def _renamed(self, asker: Asker, call: MemberCall) -> Mapping[str, str]:
-        """URIs of the call's member that this client knows in another form."""
-        if call.origin is None:
-            return {}
-        renamed = self._parts.hub.view(asker.viewer).renamed.get(call.origin.server, {})
-        if call.kind == "resource" and own_uri(call.origin.server, call.asked) != call.asked:
-            return {**renamed, own_uri(call.origin.server, call.asked): call.asked}
-        return renamed
-
     def _remember(self, asker: Asker, call: MemberCall, settled: Settled | None) -> None:
         """Links that the client now has lead to their server."""
         reply = settled.outcome.reply if settled is not None else None
@@ -212,7 +197,7 @@ class _ByRequest:
         for question in self._asked.values():
             # The client has lost the stream that it was asked on: its member must not wait for it.
             question.answer(unanswered(question.question))
-        return [notification_bytes("notifications/cancelled", {"requestId": request_id}) for request_id in withdrawn]
+        return [notification_bytes(CANCELLED, {"requestId": request_id}) for request_id in withdrawn]
 
 
 async def _relay_live(

@@ -13,22 +13,14 @@ from gateway.surfaces.mcp_answers import Answer, error_status
 from gateway.surfaces.mcp_exchange import Exchange
 from gateway.surfaces.mcp_requests import Asker, McpRequests
 from gateway.surfaces.mcp_streams import Line, listen_stream
+from mcp_hub.error_codes import INVALID_REQUEST, RESOURCE_NOT_FOUND
 from mcp_hub.hub import Hub
-from mcp_hub.resource_watch import UPDATED, Tell, Watch
-from mcp_hub.seams import Notification
+from mcp_hub.resource_watch import Tell, Watch
+from mcp_hub.seams import UPDATED, Notification
 from mcp_hub.subscriptions import Subscription
 from mcp_hub.wire import modern
 from mcp_hub.wire.client_sessions import ClientSession
-from mcp_hub.wire.messages import (
-    INVALID_REQUEST,
-    RESOURCE_NOT_FOUND,
-    Message,
-    WireError,
-    error_bytes,
-    raw_json,
-    required_string,
-    result_bytes,
-)
+from mcp_hub.wire.messages import Message, WireError, error_bytes, raw_json, required_string, result_bytes
 from policies.identity import Directory
 from policies.types import Refusal
 

@@ -18,21 +18,14 @@ from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import ItemKind
 from mcp_hub.cursors import Cursors
 from mcp_hub.dispatch import Client, MemberCall
+from mcp_hub.error_codes import INVALID_PARAMS
 from mcp_hub.hub import Hub
 from mcp_hub.seams import MODERN_VERSION, Era
 from mcp_hub.subscriptions import Viewer
 from mcp_hub.templates import match_template
 from mcp_hub.view import Origin, View, own_uri
 from mcp_hub.wire import legacy, modern
-from mcp_hub.wire.messages import (
-    INVALID_PARAMS,
-    Message,
-    WireError,
-    error_bytes,
-    required_string,
-    result_bytes,
-    string_of,
-)
+from mcp_hub.wire.messages import Message, WireError, error_bytes, required_string, result_bytes, string_of
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
 from policies.runs import ToolUseIndex
@@ -160,7 +153,13 @@ class McpRequests:
         else:
             origin = self.resource(asker, name)
         return MemberCall(
-            kind=kind, asked=name, origin=origin, params=message.params, session=asker.session, client=client
+            kind=kind,
+            asked=name,
+            origin=origin,
+            params=message.params,
+            session=asker.session,
+            client=client,
+            renamed=_renamed(view, kind, name, origin),
         )
 
     def context(self, asker: Asker, message: Message, started_ns: int, headers: Mapping[str, str]) -> CallContext:
@@ -257,3 +256,12 @@ class McpRequests:
             text = snapshot.instructions[:MAX_INSTRUCTIONS]
             parts.append(text if asker.server is not None else f"# {name}\n{text}")
         return "\n\n".join(parts) or None
+
+
+def _renamed(view: View, kind: CallKind, asked: str, origin: Origin | None) -> Mapping[str, str]:
+    """URIs of a call's member that its client knows in another form."""
+    if origin is None:
+        return {}
+    renamed = view.renamed.get(origin.server, {})
+    own = own_uri(origin.server, asked)
+    return {**renamed, own: asked} if kind == "resource" and own != asked else renamed

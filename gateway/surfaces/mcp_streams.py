@@ -28,7 +28,7 @@ from gateway.surfaces.http import (
 from gateway.surfaces.mcp_answers import Answer, Asked, of_settled
 from mcp_hub.interactions import OpenQuestion
 from mcp_hub.log_levels import severity
-from mcp_hub.seams import Notification
+from mcp_hub.seams import LOG, PROGRESS, UPDATED, Notification
 from mcp_hub.subscriptions import Subscription
 from mcp_hub.wire import modern
 from mcp_hub.wire.messages import Message, notification_bytes, string_of
@@ -115,11 +115,11 @@ class CallStream:
 
     def _frame(self, notification: Notification) -> bytes | None:
         """The notification for this client, or ``None`` if it did not ask for such."""
-        if notification.method == "notifications/progress":
+        if notification.method == PROGRESS:
             if self._token is None:
                 return None
             return notification_bytes(notification.method, {**notification.params, "progressToken": self._token})
-        if notification.method != "notifications/message":
+        if notification.method != LOG:
             return None
         wanted = self._asked.log_level
         if wanted is None and self._asked.era == "modern":
@@ -141,7 +141,7 @@ async def listen_stream(line: Line, message: Message, subscription: Subscription
     async def notices() -> None:
         while True:
             for notice in await subscription.next():
-                if notice.method in lists or notice.method == modern.UPDATED:
+                if notice.method in lists or notice.method == UPDATED:
                     body = notification_bytes(notice.method, {**notice.params, "_meta": tag})
                     await send_chunk(line.send, sse_event(body))
 

@@ -12,18 +12,17 @@ import asyncio
 import msgspec
 
 from mcp_hub.log_levels import LogLevel
-from mcp_hub.seams import LEGACY_VERSIONS, Caller, Era, MemberFault, Notification, RawObject, Reply, RpcError
+from mcp_hub.seams import LEGACY_VERSIONS, Caller, Era, MemberFault, RawObject, Reply, RpcError
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
 from mcp_hub.upstream.http_exchanges import FORGOTTEN, HANDSHAKE_TIMEOUT_S, STREAM, HttpExchanges
 from mcp_hub.upstream.http_wire import (
     fault_of,
     header_of,
-    messages,
     timeouts_for,
 )
-from mcp_hub.upstream.jsonrpc import encode_notification, encode_object
-from mcp_hub.upstream.listening import LISTS, Listening, listen_modern
+from mcp_hub.upstream.jsonrpc import encode_notification
+from mcp_hub.upstream.listening import LISTS, Ending, Listening, listen_modern
 from mcp_hub.upstream.session import (
     EVERYBODY,
     Cannot,
@@ -34,6 +33,7 @@ from mcp_hub.upstream.session import (
     read_initialize,
 )
 from mcp_hub.upstream.specs import HttpSpec
+from mcp_hub.upstream.sse import EventReader
 from policies.egress import HttpTransport, TransportFailure
 
 MODERN_CODES = range(-32099, -32019)
@@ -106,10 +106,6 @@ class HttpSession(HttpExchanges):
     async def forgotten(self) -> None:
         await self._over.wait()
 
-    async def notify(self, method: str, params: RawObject) -> None:
-        if self.era == "legacy":
-            await self._farewell("POST", encode_notification(method, encode_object(params)))
-
     async def close(self) -> None:
         """Stop listening, and end a legacy session at the member."""
         if self._listening is not None:
@@ -120,26 +116,22 @@ class HttpSession(HttpExchanges):
         for task in self._farewells:
             task.cancel()
 
-    async def _listen_legacy(self) -> bool | None:
+    async def _listen_legacy(self) -> Ending:
         """The GET stream, to its end."""
         try:
             response = await self._transport.open("GET", self._spec.url, self._get_headers(), b"", STREAM)
         except TransportFailure:
-            return None
+            return "failed"
         try:
             if response.status == 200:
-                async for message in messages(response):
-                    if message.kind == "notification":
-                        self._notified(Notification(message.method or "", message.params), None, None)
-                    elif message.kind == "request":
-                        self._questions.received(message)
+                await self._read(response, EventReader())
         except TransportFailure:
-            return None
+            return "failed"
         finally:
             response.close()
         if response.status >= 500:
-            return None
-        return response.status >= 400  # 405: no such stream here
+            return "failed"
+        return "refused" if response.status >= 400 else "ended"  # 405: no such stream here
 
     async def _set_log_level(self, caller: Caller | None, deadline: Deadline) -> None:
         """Ask a session of the initialize era for the log messages that this caller wants."""

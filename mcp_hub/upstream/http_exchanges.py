@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcp_hub.seams import Caller, Era, MemberFault, Notification, RawObject, Reply
+from mcp_hub.seams import CANCELLED, LOG, PROGRESS, Caller, Era, MemberFault, Notification, RawObject, Reply
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import Stamp
 from mcp_hub.upstream.http_wire import (
@@ -34,7 +34,6 @@ FORGOTTEN = "member_session_forgotten"
 STREAM = Timeouts(connect=10.0, head=30.0, idle=DAY_S)
 _CALL = Timeouts(connect=10.0, head=DAY_S, idle=DAY_S)
 """How long a call may take is the deadline's business: it stands still while a person is asked."""
-_PROGRESS, _LOG, _CANCELLED = "notifications/progress", "notifications/message", "notifications/cancelled"
 
 
 class HttpExchanges:
@@ -67,9 +66,9 @@ class HttpExchanges:
 
     async def _exchange(self, method: str, params: RawObject, deadline: Deadline, caller: Caller | None) -> Reply:
         request_id, body = self._body(method, params, caller)
-        asked = caller is not None and self.era == "legacy"
-        if asked and caller is not None:
-            self._questions.began(request_id, caller, deadline)
+        asker = caller if self.era == "legacy" else None
+        if asker is not None:
+            self._questions.began(request_id, asker, deadline)
         answered = False
         try:
             headers = self.headers(method, params)
@@ -88,7 +87,7 @@ class HttpExchanges:
             self._abandon(request_id, method)
             raise
         finally:
-            if asked:
+            if asker is not None:
                 self._questions.ended(request_id, answered=answered)
 
     async def _answer(
@@ -118,18 +117,18 @@ class HttpExchanges:
         self,
         response: ByteResponse,
         reader: EventReader,
-        request_id: int,
-        deadline: Deadline | None,
-        caller: Caller | None,
+        request_id: int | None = None,
+        deadline: Deadline | None = None,
+        caller: Caller | None = None,
     ) -> Reply | None:
-        """The answer on one stream; ``None`` when it ended before."""
-        wanted = b"%d" % request_id
+        """The answer on one stream; ``None`` when it ended before, or is no request's (the GET stream)."""
+        wanted = b"%d" % request_id if request_id is not None else None
         async for message in messages(response, reader):
             if message.kind == "notification":
                 self._notified(Notification(message.method or "", message.params), deadline, caller)
             elif message.kind == "request":
                 self._questions.received(message, request_id)
-            elif message.id == wanted:
+            elif wanted is not None and message.id == wanted:
                 reply = message.error if message.kind == "error" else message.result
                 if reply is not None:
                     return reply
@@ -152,12 +151,12 @@ class HttpExchanges:
 
     def _notified(self, notification: Notification, deadline: Deadline | None, caller: Caller | None) -> None:
         """A notification on the stream of a request."""
-        if notification.method == _PROGRESS and deadline is not None:
+        if notification.method == PROGRESS and deadline is not None:
             deadline.progressed()
-        if notification.method in (_PROGRESS, _LOG):
+        if notification.method in (PROGRESS, LOG):
             if caller is not None:
                 caller.notified(notification)
-        elif notification.method == _CANCELLED:
+        elif notification.method == CANCELLED:
             self._questions.cancelled(cancelled_request(notification.params))
         else:
             self._on_notification(notification)
@@ -166,7 +165,7 @@ class HttpExchanges:
         """Closing the stream is cancelling in the modern era; the legacy one wants to be told."""
         if self.era == "legacy" and method != "initialize":
             params = b'{"requestId":%d,"reason":"The caller left."}' % request_id
-            self.say(encode_notification("notifications/cancelled", params))
+            self.say(encode_notification(CANCELLED, params))
 
     def say(self, message: bytes) -> None:
         """Post a message that has no answer, without waiting."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
@@ -21,16 +22,15 @@ DAY_S = 24 * 3600.0
 LISTS = msgspec.Raw(b'{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}')
 _MISSED = ("tools", "prompts", "resources")
 
-Ended = bool
-"""Whether there is nothing more to listen to: the server has no such stream."""
+Ending = Literal["ended", "failed", "refused"]
+"""How one stream ended: after it was open, without having been opened, or because the server has no such stream."""
 
 
 class Listening:
-    """One owned task: ``listen`` opens one stream and reads it to its end, and returns ``None`` when it was
-    never opened, ``True`` when it should not be tried again."""
+    """One owned task: ``listen`` opens one stream and reads it to its end."""
 
     def __init__(
-        self, name: str, listen: Callable[[], Awaitable[Ended | None]], on_notification: OnSessionNotification
+        self, name: str, listen: Callable[[], Awaitable[Ending]], on_notification: OnSessionNotification
     ) -> None:
         self._listen = listen
         self._on_notification = on_notification
@@ -43,20 +43,19 @@ class Listening:
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
-            ended = await self._listen()
-            if ended:
+            ending = await self._listen()
+            if ending == "refused":
                 return
-            pause = min(pause * 2, LONGEST_PAUSE_S) if ended is None else FIRST_PAUSE_S
+            pause = min(pause * 2, LONGEST_PAUSE_S) if ending == "failed" else FIRST_PAUSE_S
             await asyncio.sleep(pause)
             for kind in _MISSED:
                 self._on_notification(Notification(f"notifications/{kind}/list_changed", {}))
 
 
-async def listen_modern(session: Session, wanted: msgspec.Raw) -> Ended | None:
+async def listen_modern(session: Session, wanted: msgspec.Raw) -> Ending:
     """One ``subscriptions/listen`` to its end. A server that refuses it has no such stream."""
     reply = await session.request("subscriptions/listen", {"notifications": wanted}, timeout=DAY_S)
     if isinstance(reply, msgspec.Raw):
-        return False
-    if isinstance(reply, MemberFault):
-        return None if reply.code != "member_http_error" else True
-    return True
+        return "ended"
+    lost = isinstance(reply, MemberFault) and reply.code != "member_http_error"
+    return "failed" if lost else "refused"

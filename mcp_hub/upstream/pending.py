@@ -14,8 +14,6 @@ from mcp_hub.seams import Caller, MemberFault, Notification, Reply
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.jsonrpc import Incoming
 
-PROGRESS = "notifications/progress"
-
 
 class Waiting:
     """One request in flight."""

@@ -22,13 +22,12 @@ from collections.abc import Callable
 import msgspec
 
 from mcp_hub.capabilities import QUESTIONS
+from mcp_hub.error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND
 from mcp_hub.seams import Caller, MemberFault, Question, RpcError
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.jsonrpc import Incoming, encode_error, encode_result
 
 HOLD_S = 30.0
-METHOD_NOT_FOUND = -32601
-INTERNAL_ERROR = -32603
 _WORD = re.compile(rb'"([A-Za-z_][A-Za-z0-9_.-]{0,63})"')
 MOST_OPEN = 32
 """Questions that one connection may have open or waiting."""

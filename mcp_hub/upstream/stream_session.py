@@ -17,7 +17,10 @@ import msgspec
 
 from mcp_hub.log_levels import LogLevel
 from mcp_hub.seams import (
+    CANCELLED,
     LEGACY_VERSIONS,
+    LOG,
+    PROGRESS,
     Caller,
     Era,
     MemberFault,
@@ -29,14 +32,12 @@ from mcp_hub.seams import (
 )
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
-from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_object, encode_request
-from mcp_hub.upstream.pending import PROGRESS, Pending
+from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_request
+from mcp_hub.upstream.pending import Pending
 from mcp_hub.upstream.questions import Questions, busy, cancelled_request
 from mcp_hub.upstream.session import Cannot, Handshake, OnSessionNotification, Tenancy, read_initialize
 
 INITIALIZE_TIMEOUT_S = 60.0
-LOG = "notifications/message"
-CANCELLED = "notifications/cancelled"
 
 
 class StreamSession:
@@ -78,9 +79,6 @@ class StreamSession:
                 return await self._send(method, params, timeout, caller)
         except _Busy:
             return busy(self._name, timeout)
-
-    async def notify(self, method: str, params: RawObject) -> None:
-        self.write(encode_notification(method, encode_object(params)))
 
     async def forgotten(self) -> None:
         await self._over.wait()
@@ -144,7 +142,7 @@ class StreamSession:
         self._over.set()
 
     async def _send(self, method: str, params: RawObject, timeout: float, caller: Caller | None) -> Reply:
-        asked = caller is not None and self.era == "legacy"
+        asker = caller if self.era == "legacy" else None
         request_id = self._pending.mint()
         progress = request_id if caller is not None and caller.wants_progress else None
         line = encode_request(request_id, method, self._stamp.params(params, progress, caller))
@@ -152,8 +150,8 @@ class StreamSession:
         answered = False
 
         def send(deadline: Deadline) -> None:
-            if asked and caller is not None:
-                self._questions.began(request_id, caller, deadline)
+            if asker is not None:
+                self._questions.began(request_id, asker, deadline)
             self.write(line)
 
         try:
@@ -161,7 +159,7 @@ class StreamSession:
             answered = not isinstance(reply, MemberFault)
             return reply
         finally:
-            if asked:
+            if asker is not None:
                 self._questions.ended(request_id, answered=answered)
 
     @asynccontextmanager
@@ -203,7 +201,7 @@ class StreamSession:
 
     def _abandon(self, request_id: int, reason: str) -> None:
         params = f'{{"requestId":{request_id},"reason":{json.dumps(reason)}}}'
-        self.write(encode_notification("notifications/cancelled", params.encode()))
+        self.write(encode_notification(CANCELLED, params.encode()))
 
 
 class _Busy(Exception):

@@ -11,20 +11,10 @@ from typing import Any
 
 import msgspec
 
+from mcp_hub.error_codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 from mcp_hub.log_levels import LOG_LEVELS
 from mcp_hub.seams import QuestionAnswer, RpcError
 from policies.strict_json import BodyError, StrictObject, strict_object
-
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-RESOURCE_NOT_FOUND = -32002
-"""Legacy only; the modern wire says ``-32602``."""
-HEADER_MISMATCH = -32020
-MISSING_CAPABILITY = -32021
-UNSUPPORTED_VERSION = -32022
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _PARAMS = frozenset(

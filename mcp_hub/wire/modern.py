@@ -12,20 +12,11 @@ from typing import Any
 
 import msgspec
 
+from mcp_hub.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_VERSION
 from mcp_hub.log_levels import LOG_LEVELS
 from mcp_hub.seams import MODERN_VERSION
 from mcp_hub.wire.header_values import decode_header
-from mcp_hub.wire.messages import (
-    HEADER_MISMATCH,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    UNSUPPORTED_VERSION,
-    Message,
-    WireError,
-    required_string,
-    string_of,
-)
+from mcp_hub.wire.messages import Message, WireError, required_string, string_of
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -54,7 +45,6 @@ METHODS = frozenset(
 TTL_MS = 60_000
 """How long a list may be reused by a client that does not listen for changes."""
 
-UPDATED = "notifications/resources/updated"
 _LIST_FILTERS = {
     "toolsListChanged": "notifications/tools/list_changed",
     "promptsListChanged": "notifications/prompts/list_changed",

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.gateway import ROOT, RunningGateway
 from tests.support.mcp_clients import connect
-from tests.support.services import free_port, wait_for_port
+from tests.support.services import free_port, python_server, wait_for_port
 
 pytestmark = pytest.mark.anyio
 
@@ -27,9 +27,11 @@ RUDE = ROOT / "tests" / "peers" / "rude_server.py"
 
 async def test_a_thousand_interleaved_calls_each_get_their_own_answer_and_progress(tmp_path: Path) -> None:
     """Eight servers (programs and HTTP, both eras), two keys, some calls cancelled on the way."""
-    port = free_port()
-    web = await asyncio.create_subprocess_exec(sys.executable, str(LAB), str(port), cwd=ROOT)
-    await wait_for_port(port)
+    async with python_server(str(LAB)) as port:
+        await _interleave(port, tmp_path)
+
+
+async def _interleave(port: int, tmp_path: Path) -> None:
     entries = [
         f's{n}: {{command: "{sys.executable}", args: ["{LAB}"], era: {e}}}'
         for n, e in enumerate(["modern", "legacy"] * 2)
@@ -67,16 +69,12 @@ async def test_a_thousand_interleaved_calls_each_get_their_own_answer_and_progre
         if told.text != said:
             wrong.append(f"{number}: {told}")
 
-    try:
-        async with RunningGateway(yaml, tmp_path) as gate:
-            clients = [await connect(era, gate.http, key) for era in ("modern", "legacy") for key in (ALICE, BOB)]
-            gate.http.timeout = 60
-            for start in range(0, 1_000, 100):
-                await asyncio.gather(*(one(clients, number) for number in range(start, start + 100)))  # type: ignore[arg-type]
-            rows = await gate.rows()
-    finally:
-        web.kill()
-        await web.wait()
+    async with RunningGateway(yaml, tmp_path) as gate:
+        clients = [await connect(era, gate.http, key) for era in ("modern", "legacy") for key in (ALICE, BOB)]
+        gate.http.timeout = 60
+        for start in range(0, 1_000, 100):
+            await asyncio.gather(*(one(clients, number) for number in range(start, start + 100)))  # type: ignore[arg-type]
+        rows = await gate.rows()
     assert wrong == []
     assert {row["outcome"] for row in rows} <= {"ok", "cancelled"}
 

@@ -4,15 +4,14 @@ grow with their manners."""
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 
 from tests.peers.rude_http import SAID
-from tests.support.gateway import ROOT, RunningGateway
-from tests.support.services import free_port, wait_for_port
+from tests.support.gateway import RunningGateway
+from tests.support.services import python_server
 
 pytestmark = pytest.mark.anyio
 
@@ -23,21 +22,14 @@ MB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 async def shared_gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
-    port = free_port()
-    program = (sys.executable, "-m", "tests.peers.rude_http", str(port))
-    server = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
-    await wait_for_port(port)
-    entries = "\n".join(f'      {m}: {{url: "http://127.0.0.1:{port}/{m}", timeout: 2}}' for m in MODES)
-    yaml = f"""
+    async with python_server("-m", "tests.peers.rude_http") as port:
+        entries = "\n".join(f'      {m}: {{url: "http://127.0.0.1:{port}/{m}", timeout: 2}}' for m in MODES)
+        yaml = f"""
     mcp_servers:\n{entries}
     virtual_keys: [{{key_name: rude, key: {KEY}, allowed_tools: ["*"]}}]
     """
-    try:
         async with RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as running:
             yield running
-    finally:
-        server.kill()
-        await server.wait()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.gateway import MODERN, ROOT, RunningGateway
-from tests.support.services import free_port, wait_for_port
+from tests.support.services import free_port, python_server, wait_for_port
 
 pytestmark = pytest.mark.anyio
 
@@ -25,10 +25,8 @@ LAB = ROOT / "tests" / "peers" / "lab_server.py"
 
 @pytest.fixture(scope="module")
 async def shared_gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
-    port = free_port()
-    server = await asyncio.create_subprocess_exec(sys.executable, str(LAB), str(port), cwd=ROOT)
-    await wait_for_port(port)
-    yaml = f"""
+    async with python_server(str(LAB)) as port:
+        yaml = f"""
     mcp_servers:
       lab: {{command: "{sys.executable}", args: ["{LAB}"], timeout: 20}}
       web: {{url: "http://127.0.0.1:{port}/mcp", timeout: 20}}
@@ -41,12 +39,8 @@ async def shared_gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
       - {{key_name: poor, key: vk-poor-0123456789abcdef01234567890, allowed_tools: ["lab/*"],
           budget_limit: 0.0015, budget_duration: 1d}}
     """
-    try:
         async with RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as running:
             yield running
-    finally:
-        server.kill()
-        await server.wait()
 
 
 @pytest.fixture

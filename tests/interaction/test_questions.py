@@ -17,7 +17,7 @@ from tests.interaction.era_features import person
 from tests.peers.scripted_llm import ScriptedLLM
 from tests.support.gateway import ROOT, RunningGateway
 from tests.support.mcp_clients import ALL, LegacyClient, ModernClient, connect
-from tests.support.services import free_port, wait_for_port
+from tests.support.services import python_server
 
 pytestmark = pytest.mark.anyio
 
@@ -34,10 +34,8 @@ def stdio(era: str) -> str:
 async def shared_gate(
     shared_llm: ScriptedLLM, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningGateway]:
-    port = free_port()
-    server = await asyncio.create_subprocess_exec(sys.executable, *EVERYTHING, "modern", str(port), cwd=ROOT)
-    await wait_for_port(port)
-    yaml = f"""
+    async with python_server(*EVERYTHING, "modern") as port:
+        yaml = f"""
     mcp: {{park_seconds: 2, max_parked_per_key: 2}}
     mcp_servers:
       old: {{{stdio("legacy")}, timeout: 5}}
@@ -52,12 +50,8 @@ async def shared_gate(
       - {{key_name: few, key: vk-few-0123456789abcdef01234567890, allowed_tools: ["*"],
           rate_limit: {{request_limit: 1, request_limit_duration: 1h}}}}
     """
-    try:
         async with RunningGateway(yaml, tmp_path_factory.mktemp("gate")) as running:
             yield running
-    finally:
-        server.kill()
-        await server.wait()
 
 
 @pytest.fixture

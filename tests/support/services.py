@@ -1,4 +1,4 @@
-"""Real Redis and PostgreSQL for the tests: started on free ports, ended with the test. A machine without
+"""Real Redis and PostgreSQL for the tests, and programs that listen: started on free ports, ended with the test. A machine without
 them is a failure, not a skip: ``scripts/install_services`` puts them there."""
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.gateway import ROOT
 
 READY_S = 30.0
 
@@ -156,3 +159,16 @@ def postgres_server() -> Iterator[PostgresServer]:
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def python_server(*arguments: str, after: tuple[str, ...] = ()) -> AsyncIterator[int]:
+    """A Python program that listens on the port that follows its ``arguments``; killed at the end."""
+    port = free_port()
+    server = await asyncio.create_subprocess_exec(sys.executable, *arguments, str(port), *after, cwd=ROOT)
+    try:
+        await wait_for_port(port)
+        yield port
+    finally:
+        server.kill()
+        await server.wait()
