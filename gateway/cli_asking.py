@@ -53,7 +53,7 @@ def ask(state: Path, method: str, path: str, payload: dict[str, Any] | None = No
         if method == "PUT":
             return client.put(path, payload or {})
         if method == "DELETE":
-            return client.delete(path)
+            return client.delete(path, payload)
         return client.post(path, payload or {})
     except (GatewayUnreachable, GatewayRefused) as error:
         raise fail(str(error)) from None

@@ -46,8 +46,8 @@ class AdminClient:
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PUT", path, body=body)
 
-    def delete(self, path: str) -> Any:
-        return self._call("DELETE", path)
+    def delete(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self._call("DELETE", path, query=query)
 
     def lines(self, path: str, query: Mapping[str, Any]) -> Iterator[str]:
         """The lines of an endless answer (``ledger --follow``)."""

@@ -11,11 +11,15 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.admin.app import admin_app
+from gateway.admin.cache_reports import CacheParts
 from gateway.admin.operations import Operations
 from gateway.admin.prices import Prices
+from gateway.cache_policy import cache_policy_of
+from gateway.caches import embedder_of, open_cache
 from gateway.compile import expected_output_of, members_of, providers_of, tool_prices_of
 from gateway.config.models import Config
 from gateway.door import LOOPBACK_NAMES, App, Door, HostPolicy
+from gateway.embedding import RouteEmbedder
 from gateway.keyring import Keyring
 from gateway.price_book import PriceBook
 from gateway.reports import GatewayReports
@@ -45,9 +49,10 @@ from policies.egress import EgressGuard
 from policies.identity import Directory
 from policies.key_hashing import KeyHasher
 from policies.ledger_queries import StoreUnavailable
-from policies.passage import Enforced, Passage, Terms
+from policies.passage import Enforced, Passage
 from policies.runs import ToolUseIndex
 from policies.sealing import Sealer
+from policies.trip import Terms
 from policies.windows import SECOND_NS
 from providers.dialects.anthropic import AnthropicCountTokens, AnthropicMessages
 from providers.dialects.base import Dialect
@@ -115,13 +120,18 @@ class Gateway:
         settings = HubSettings(mcp.client_alias_budget, page_size=mcp.page_size, sampling=mcp.sampling)
         self._hub = Hub(self._supervisor, settings, self._clock)
         tool_uses = ToolUseIndex(self._clock)
+        embedder = embedder_of(config, self._executor, self._clock)
+        self._cache = open_cache(config, state, embedder, self._clock)
         self._passage = Passage(
             self._counters.counters,
             self._ledger,
             tool_uses,
             self._clock,
             Enforced(config.budgets.enforcement == "strict", config.budgets.on_exhausted == "cut"),
+            self._cache,
         )
+        if isinstance(embedder, RouteEmbedder):
+            embedder.passage = self._passage
         self._tasks: list[asyncio.Task[None]] = []
         self.door = self._build_door(config, state, host, tool_uses)
 
@@ -142,6 +152,8 @@ class Gateway:
         self._reprice()
         await self._counters.start(left)
         await self._restore()
+        if self._cache is not None:
+            await self._cache.start()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(expire_rows(self._ledger, lambda: self._config.ledger, self._clock), name="retention"),
@@ -160,6 +172,8 @@ class Gateway:
         self._prices.load(config)
         self._reprice()
         self._tool_price = tool_prices_of(config)
+        if self._cache is not None:
+            self._cache.policy = cache_policy_of(config)
         self._keyring.load(config)
         self._tasks.append(asyncio.get_running_loop().create_task(self._restore(), name="restore"))
         members = members_of(config)
@@ -173,6 +187,8 @@ class Gateway:
             task.cancel()
         await self._hub.stop()
         await self._supervisor.stop()
+        if self._cache is not None:
+            await self._cache.close()
         await self._counters.stop()
         await self._ledger.close()
         await self._transport.close()
@@ -229,7 +245,9 @@ class Gateway:
             self._clock,
         )
         prices = Prices(self._prices, lambda: self._router)
-        admin = admin_app(operations, self._keyring, self._ledger, prices, state.admin_token())
+        dialects = {dialect.operation: dialect for _, dialect in (*_OPENAI, *ANTHROPIC_ROUTES)}
+        kept = CacheParts(self._passage.look_up, self._keyring, self._executor, dialects, self._ledger)
+        admin = admin_app(operations, self._keyring, self._ledger, prices, kept, state.admin_token())
         return Door(_host_policy(config, host), exact, prefixed, admin)
 
     def _model_lists(self) -> dict[str, App]:

@@ -12,18 +12,20 @@ from typing import Any
 
 import msgspec
 
-from gateway.child_calls import ChildKeys
+from gateway.child_calls import ChildKeys, outcome_of
 from mcp_hub.error_codes import INTERNAL_ERROR, INVALID_PARAMS
 from mcp_hub.seams import Question, QuestionAnswer, RpcError
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
-from policies.passage import Passage, Terms
+from policies.passage import Passage
 from policies.strict_json import BodyError
+from policies.trip import Terms
 from policies.types import CallContext, ModelCall, Refusal
 from providers.dialects.anthropic import AnthropicMessages
 from providers.dialects.base import Dialect
 from providers.dialects.openai_chat import OpenAIChat
-from providers.executor import HttpReply, ModelExecutor
+from providers.executor import ModelExecutor
+from providers.replies import HttpReply
 
 REJECTED = -1
 """The code of the specification's own example for a sampling request that was refused."""
@@ -80,14 +82,10 @@ class GatewaySampler:
             return RpcError(INVALID_PARAMS, error.message)
         call = ModelCall(context=self._context(context), operation=dialect.operation, model=request.model)
         dispatch = self._executor.dispatch(dialect, request, {}, "")
-        flight = await self._passage.enter(payer, call, dispatch, Terms("cancel", DEADLINE_S))
-        if isinstance(flight, Refusal):
-            return RpcError(REJECTED, flight.message)
-        listener = flight.listen()
-        try:
-            outcome = (await flight.wait()).outcome
-        finally:
-            listener.leave()
+        entered = await self._passage.enter(payer, call, dispatch, Terms("cancel", DEADLINE_S))
+        if isinstance(entered, Refusal):
+            return RpcError(REJECTED, entered.message)
+        outcome = await outcome_of(entered)
         reply = outcome.reply
         if outcome.kind != "ok" or not isinstance(reply, HttpReply):
             return RpcError(INTERNAL_ERROR, f"The gateway's model did not answer: {outcome.message}")

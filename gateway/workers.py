@@ -18,6 +18,8 @@ from typing import IO
 
 import structlog
 
+from gateway.cache_policy import cache_wanted
+from gateway.caches import answers_url
 from gateway.config.models import Config
 from gateway.serving import EXIT_START, ServeOptions, address_of
 from gateway.state import StateDir
@@ -36,6 +38,14 @@ def refuse_workers(config: Config) -> str | None:
             "--workers: several processes need shared counters, or each would spend every budget once: "
             "set stores.counters to a redis:// address."
         )
+    if cache_wanted(config) and not answers_url(config).startswith("redis"):
+        return (
+            "--workers: several processes need one store of kept answers, or an invalidation would reach one of "
+            "them: leave stores.cache out, or set it to a redis:// address."
+        )
+    semantic = config.semantic_cache
+    if semantic.enabled and semantic.embedding and semantic.vector_store == "qdrant" and semantic.qdrant_url is None:
+        return "--workers: the embedded vectors have one owner: set semantic_cache.qdrant_url, or another vector_store."
     if any(server.enabled for server in config.mcp_servers.values()):
         return (
             "--workers: MCP servers are served by one process only: a client's session and a parked call live in the "

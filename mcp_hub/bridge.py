@@ -75,7 +75,18 @@ class Round:
 class Bridge:
     """The questions of one call."""
 
-    __slots__ = ("_asked_before", "_ends", "_given", "_missing", "_parts", "_profile", "_round", "member_era", "open")
+    __slots__ = (
+        "_asked_before",
+        "_ends",
+        "_given",
+        "_missing",
+        "_parts",
+        "_profile",
+        "_round",
+        "member_era",
+        "open",
+        "questioned",
+    )
 
     def __init__(self, parts: BridgeParts, profile: Profile, ends: Ends, round_: Round) -> None:
         self._parts = parts
@@ -87,6 +98,8 @@ class Bridge:
         self._given = dict(round_.responses) if ends.era == "modern" else {}
         self.member_era: Era = "legacy"
         self.open: dict[str, OpenQuestion] = {}
+        self.questioned = False
+        """The member asked something: its answer is this caller's alone."""
 
     async def rounds(self, attempt: Attempt, params: RawObject, send: Send) -> Reply | Outcome:
         """Call the member, again with every set of answers, until it is done or the client has the word."""
@@ -107,6 +120,7 @@ class Bridge:
 
     async def ask(self, attempt: Attempt, question: Question) -> QuestionAnswer:
         """Put one question to whoever answers it."""
+        self.questioned = True
         if not self._profile.allows(question):
             self._missing = question.method
             return refused(question)
@@ -164,6 +178,7 @@ class Bridge:
         self, attempt: Attempt, asked: InputRequired
     ) -> Mapping[str, msgspec.Raw] | Outcome | MemberFault | RpcError:
         """The answers, or how the call ends for now."""
+        self.questioned = True
         for question in asked.questions.values():
             if not self._profile.allows(question):
                 return _invalid(f"it asks for {question.method}, which its caller does not offer")

@@ -36,6 +36,8 @@ class Item:
     raw: RawObject
     mirrors: tuple[Mirror, ...] = ()
     """Arguments of a tool that travel as headers too."""
+    changes: bool = False
+    """The tool's own annotations say that it changes something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ..
             if name is None or name in found or mirrors is None:
                 unusable += 1
             else:
-                found[name] = Item(name, raw, mirrors)
+                found[name] = Item(name, raw, mirrors, changes=listing.kind == "tools" and _changes(raw))
         if len(found) > MAX_ITEMS:
             return _fault("member_list_too_long", f"{listing.method} lists more than {MAX_ITEMS} items.")
         if cursor is None:
@@ -165,6 +167,21 @@ def _name(raw: msgspec.Raw | None) -> str | None:
         return _string(raw) or None
     except msgspec.MsgspecError:
         return None
+
+
+class _Annotations(msgspec.Struct):
+    readOnlyHint: bool | None = None  # noqa: N815 - the wire's own name
+    destructiveHint: bool | None = None  # noqa: N815 - the wire's own name
+
+
+def _changes(tool: RawObject) -> bool:
+    """Said in so many words: a tool without annotations has said nothing."""
+    raw = tool.get("annotations")
+    try:
+        said = msgspec.json.decode(raw, type=_Annotations) if raw is not None else None
+    except msgspec.MsgspecError:
+        return False
+    return said is not None and (said.readOnlyHint is False or (said.destructiveHint is True and not said.readOnlyHint))
 
 
 def _digest(items: Mapping[ItemKind, tuple[Item, ...]], instructions: str | None) -> str:

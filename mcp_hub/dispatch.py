@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mcp_hub.bridge import Bridge, BridgeParts, Ends, Round
+from mcp_hub.caching import answerable, kept_of, replay
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.error_codes import HEADER_MISMATCH
 from mcp_hub.hub import Hub
@@ -24,6 +25,7 @@ from mcp_hub.seams import Era, MemberFault, Notification, Question, QuestionAnsw
 from mcp_hub.session_key import SessionKey
 from mcp_hub.view import Origin, own_uri
 from policies.admission import SubjectKind
+from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.dispatch import Attempt, Target
 from policies.identity import VirtualKey
 from policies.pricing import FREE, Price
@@ -129,11 +131,24 @@ class MemberDispatch:
     def estimate(self, target: Target) -> Estimate:
         return Estimate()
 
+    def answerable(self, key: VirtualKey) -> Answerable | Bypass:
+        origin = self._call.origin
+        if origin is None:
+            return Bypass("unsupported")
+        params = member_params(self._call, origin.name)
+        fingerprint = self._hub.sessions.fingerprint(origin.server)
+        return answerable(
+            self._call.kind, origin, self._call.params, params, self._session_key(origin.server, key), fingerprint
+        )
+
+    def replay(self, kept: Kept) -> Replayed | None:
+        return replay(kept)
+
     async def run(self, attempt: Attempt) -> Outcome:
         self._attempt = attempt
         server = attempt.target.owner
         self._bridge.member_era = self._hub.era(server)
-        key = self._hub.session_key(server, attempt.key, self._profile, self._call.session)
+        key = self._session_key(server, attempt.key)
         params = member_params(self._call, attempt.target.name)
         ended = await self._bridge.rounds(attempt, params, lambda sent: self._request(attempt, key, sent))
         attempt.answered_ns = time.time_ns()
@@ -145,7 +160,13 @@ class MemberDispatch:
             self._hub.suspect(server)
             if not ended.sent:
                 attempt.progress = "unsent"
-        return _outcome(ended)
+        kept = None
+        if attempt.keep_bytes and isinstance(ended, msgspec.Raw) and not self._bridge.questioned:
+            kept = kept_of(self._call.kind, ended, attempt.keep_bytes)
+        return _outcome(ended, kept)
+
+    def _session_key(self, server: str, key: VirtualKey) -> SessionKey:
+        return self._hub.session_key(server, key, self._profile, self._call.session)
 
     def notified(self, notification: Notification) -> None:
         if self._attempt is not None:
@@ -195,10 +216,10 @@ def member_params(call: MemberCall, name: str) -> dict[str, msgspec.Raw]:
     return params
 
 
-def _outcome(reply: Reply) -> Outcome:
+def _outcome(reply: Reply, kept: Kept | None) -> Outcome:
     if isinstance(reply, MemberFault):
         return Outcome(kind="failed", code=reply.code, message=reply.message, reply=reply)
     if isinstance(reply, RpcError):
         return Outcome(kind="failed", code="member_error", message=f"{reply.message} ({reply.code})", reply=reply)
     # A tool that reports an error has worked: its health is not in question.
-    return Outcome(kind="ok", reply=reply, stop_reason="tool_error" if is_tool_error(reply) else None)
+    return Outcome(kind="ok", reply=reply, stop_reason="tool_error" if is_tool_error(reply) else None, kept=kept)

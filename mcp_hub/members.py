@@ -42,6 +42,9 @@ class Sessions(Protocol):
 
     def terms(self, server: str) -> Terms: ...
 
+    def fingerprint(self, server: str) -> str:
+        """Different for every different way of reaching a server, credentials included; tells nothing of them."""
+
 
 class Member:
     """One configured server as the hub knows it, or what it offers to clients of one profile."""

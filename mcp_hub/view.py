@@ -38,6 +38,8 @@ class Origin:
     server: str
     name: str
     mirrors: tuple[Mirror, ...] = ()
+    changes: bool = False
+    """The tool says that it changes something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def build_view(members: Sequence[Shown], servers: Iterable[str], grants: Grants,
             for item in member.snapshot.items[listing.kind]:
                 if not grants.allows(_SUBJECTS[listing.kind], server, item.name):
                     continue
-                origin = Origin(server, item.name, item.mirrors)
+                origin = Origin(server, item.name, item.mirrors, item.changes)
                 name = _exposed(listing, member.prefix, item.name, naming)
                 if name in table and listing.name != "name":
                     name = wrapped_uri(server, item.name)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.pricing import Price
@@ -42,11 +43,14 @@ class Attempt:
         "_flight",
         "_index",
         "answered_ns",
+        "cache",
+        "cache_id",
         "call",
         "committed",
         "covered_bytes",
         "first_byte_ns",
         "grow",
+        "keep_bytes",
         "key",
         "number",
         "output_bytes",
@@ -68,6 +72,11 @@ class Attempt:
         self.covered_bytes = 0
         """Bytes of output that the hold covers."""
         self.grow: Callable[[], Awaitable[bool]] | None = None
+        self.cache: str | None = None
+        """What the cache said of the call, for its row."""
+        self.cache_id: str | None = None
+        self.keep_bytes = 0
+        """An answer of at most these bytes may be kept: the executor hands it over in its outcome."""
         self.sent_ns = 0
         self.first_byte_ns = 0
         self.answered_ns = 0
@@ -116,6 +125,12 @@ class Dispatch(Protocol):
 
     def estimate(self, target: Target) -> Estimate:
         """What it may use there."""
+
+    def answerable(self, key: VirtualKey) -> Answerable | Bypass:
+        """Everything of the call that can change its answer, or why its answers are not kept."""
+
+    def replay(self, kept: Kept) -> Replayed | None:
+        """A kept answer as this call wants it; ``None`` if it cannot be brought into that form."""
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Make the attempt. Returns however it ends; raises only ``CancelledError``."""

@@ -8,7 +8,8 @@ runs to its end or its deadline. Work that begins to settle calls ``land``: from
 cancels it.
 
 Back-pressure: ``emit`` never blocks; an executor that emits streams awaits ``room()`` between reads,
-which waits while a listener is more than ``backlog_bytes`` behind.
+which waits while a listener is more than ``BACKLOG_BYTES`` behind. Those who joined somebody else's flight
+hold nobody up: one that is more than ``MOST_BEHIND`` bytes behind loses its place.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, TypeVar, cast
+from typing import Generic, Literal, Protocol, TypeVar, cast
 
 R = TypeVar("R")
 
@@ -24,15 +25,19 @@ OnAbandon = Literal["cancel", "keep"]
 CancelReason = Literal["caller", "shutdown"]
 
 BACKLOG_BYTES = 256 * 1024
+HISTORY_BYTES = 1024 * 1024
+"""A flight that has emitted more than this cannot be joined any longer."""
+MOST_BEHIND = 4 * 1024 * 1024
 
 
 class Listener:
     """One reader of a flight's events: one task at a time may wait in ``get``."""
 
-    __slots__ = ("_backlog", "_events", "_flight", "_waiter", "left")
+    __slots__ = ("_backlog", "_events", "_flight", "_waiter", "follows", "left")
 
-    def __init__(self, flight: Flight[R]) -> None:
+    def __init__(self, flight: Flight[R], *, follows: bool) -> None:
         self._flight = flight
+        self.follows = follows
         self._events: deque[tuple[object, int]] = deque()
         self._backlog = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -77,6 +82,24 @@ class Listener:
         return self._backlog
 
 
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Journey(Protocol[R_co]):
+    """A caller's place on a flight, its own or another's."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def listen(self) -> Listener: ...
+
+    async def wait(self) -> R_co:
+        """The result, once the flight has ended."""
+
+    def cancel(self) -> None:
+        """The caller takes its call back."""
+
+
 class Flight(Generic[R]):
     """Runs ``work(flight)`` in a task of its own and fans its events out.
 
@@ -88,6 +111,7 @@ class Flight(Generic[R]):
         "_ended",
         "_failure",
         "_history",
+        "_history_bytes",
         "_landing",
         "_listeners",
         "_missed",
@@ -101,6 +125,7 @@ class Flight(Generic[R]):
     def __init__(self, *, on_abandon: OnAbandon = "cancel", replay: bool = False) -> None:
         self._listeners: list[Listener] = []
         self._history: list[tuple[object, int]] | None = [] if replay else None
+        self._history_bytes = 0
         self.on_abandon = on_abandon
         """What the last listener's leaving means; it may change while a call waits for an answer."""
         self._task: asyncio.Task[None] | None = None
@@ -116,9 +141,10 @@ class Flight(Generic[R]):
     def start(self, work: Callable[[Flight[R]], Awaitable[R]]) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(work))
 
-    def listen(self) -> Listener:
-        """Join; a flight made with ``replay=True`` hands a late listener all that was emitted."""
-        listener = Listener(self)
+    def listen(self, *, follows: bool = False) -> Listener:
+        """Join; a flight made with ``replay=True`` hands a late listener all that was emitted. ``follows``: on
+        somebody else's flight."""
+        listener = Listener(self, follows=follows)
         for event, size in self._history or ():
             listener.push(event, size)
         self._listeners.append(listener)
@@ -128,12 +154,17 @@ class Flight(Generic[R]):
         """Give ``event`` (``size`` bytes, for back-pressure) to every listener."""
         if self._history is not None:
             self._history.append((event, size))
-        for listener in self._listeners:
+            self._history_bytes += size
+            if self._history_bytes > HISTORY_BYTES:
+                self._history = None
+        for listener in tuple(self._listeners) if len(self._listeners) > 1 else self._listeners:
             listener.push(event, size)
+            if listener.follows and listener.backlog > MOST_BEHIND:
+                listener.leave()
 
     async def room(self) -> None:
         """Wait until no listener is more than ``BACKLOG_BYTES`` behind."""
-        while any(listener.backlog > BACKLOG_BYTES for listener in self._listeners):
+        while any(listener.backlog > BACKLOG_BYTES for listener in self._listeners if not listener.follows):
             self._room = asyncio.get_running_loop().create_future()
             try:
                 await self._room
@@ -153,8 +184,11 @@ class Flight(Generic[R]):
             self.cancel()
 
     def cancel(self, reason: CancelReason = "caller") -> None:
-        """End the work now; it settles what was used. Without effect twice, or once it has landed."""
+        """End the work now; it settles what was used. Without effect twice, or once it has landed, or when a
+        caller takes its call back that others have joined."""
         if self._task is None or self._ended or self.cancelled is not None:
+            return
+        if reason == "caller" and any(listener.follows for listener in self._listeners):
             return
         if self._landing:
             self._missed = reason
@@ -174,6 +208,11 @@ class Flight(Generic[R]):
         self._landing = False
         if self._missed is not None:
             self.cancel(self._missed)
+
+    @property
+    def joinable(self) -> bool:
+        """Whoever joins now misses nothing."""
+        return self._history is not None and not self._ended and self.cancelled is None and self._missed is None
 
     @property
     def heard(self) -> bool:

@@ -60,6 +60,11 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """What was held for it last; what the cost exceeds it by is the overshoot."""
     saved_nano: int = 0
     """What a cache hit saved."""
+    cache: str | None = None
+    """What the cache said: ``miss``, ``exact``, ``semantic:0.951``, ``coalesced``, ``bypass:no_cache_key``;
+    ``None`` where there is none."""
+    cache_id: str | None = None
+    """The kept answer that was given or looked for, hexadecimal."""
     basis: Basis = "none"
     """Where ``cost_nano`` comes from: measured usage, an estimate, or a configured price."""
     price_source: str | None = None

@@ -21,35 +21,24 @@ from dataclasses import dataclass
 
 import msgspec
 
+from policies.caching.cache import Cache
+from policies.caching.vocabulary import OFF, Plan, Query, Wish, asked_of
 from policies.counters import REQUESTS, Counters, Hold, Need
 from policies.dispatch import Attempt, Dispatch, Target
 from policies.expectation import ExpectedOutput
-from policies.flight import Flight, OnAbandon, report_defect
+from policies.flight import Flight, report_defect
 from policies.holding import Holding, amounts, any_strict
 from policies.identity import VirtualKey
-from policies.ledger import Ledger, LedgerRow, OpenEntry
+from policies.ledger import Ledger, OpenEntry
+from policies.look_up import Entered, LookUp
 from policies.refusals import max_tokens_required
 from policies.rows import open_row, refused_row, settled_row
 from policies.run_limits import RunTiers
 from policies.runs import ToolUseIndex
 from policies.settlement import charge
 from policies.tiers import RateUnit, Tier
+from policies.trip import Settled, Terms, Trip
 from policies.types import Call, CallKind, Estimate, ModelCall, Outcome, Refusal, ToolCall
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """How a flight ended: the outcome for the caller and the row for the books."""
-
-    outcome: Outcome
-    row: LedgerRow
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a flight is flown: what leaving means, and how long it may take (seconds)."""
-
-    on_abandon: OnAbandon = "cancel"
-    deadline_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +48,6 @@ class Enforced:
     strict: bool = False
     cut: bool = False
     """End a stream whose budget ends, instead of letting it finish."""
-
-
-class Trip(msgspec.Struct, frozen=True):
-    """A call that was admitted and metered: what every attempt of it needs."""
-
-    key: VirtualKey
-    call: Call
-    tiers: tuple[Tier, ...]
-    targets: Sequence[Target]
-    dispatch: Dispatch
-    deadline_s: float
 
 
 _TERMS = Terms()
@@ -98,6 +76,7 @@ class Passage:
         tool_uses: ToolUseIndex,
         clock: Callable[[], int],
         enforced: Enforced = _ENFORCED,
+        cache: Cache | None = None,
     ) -> None:
         self.runs = RunTiers("strict" if enforced.strict else "expected")
         self._counters = counters
@@ -106,14 +85,22 @@ class Passage:
         self._clock = clock
         self._enforced = enforced
         self._expected = ExpectedOutput()
+        self.look_up = LookUp(cache, ledger, tool_uses, clock) if cache is not None else None
         self._flights: set[Flight[Settled]] = set()
         self._stranger_second = 0
         self._stranger_rows = 0
 
+    def plan(self, key: VirtualKey, call: Call, dispatch: Dispatch, wish: Wish) -> Plan:
+        """What the call asks of the cache: to be given to ``enter``, and told to the caller."""
+        if self.look_up is None:
+            return OFF
+        return self.look_up.cache.plan(key, asked_of(call), lambda: dispatch.answerable(key), wish)
+
     async def enter(
-        self, key: VirtualKey, call: Call, dispatch: Dispatch, terms: Terms = _TERMS
-    ) -> Flight[Settled] | Refusal:
-        """Walk the path up to the first reserve. A refusal is on the ledger when it is returned."""
+        self, key: VirtualKey, call: Call, dispatch: Dispatch, terms: Terms = _TERMS, plan: Plan = OFF
+    ) -> Entered:
+        """Walk the path up to the first reserve. A refusal, and an answer from the cache, is on the ledger when
+        it is returned."""
         refusal = dispatch.admit(key)
         if refusal is not None:
             return self._refuse(key, call, refusal)
@@ -126,11 +113,16 @@ class Passage:
         metered = await self._counters.meter(tiers, _units(call), self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
-        trip = Trip(key, call, tiers, targets, dispatch, terms.deadline_s)
-        reserved = await self._reserve(trip, 1, targets)
+        trip = Trip(key, call, tiers, targets, dispatch, terms, plan)
+        if self.look_up is not None and isinstance(plan, Query):
+            return await self.look_up.answer(trip, plan, self._depart)
+        return await self._depart(trip)
+
+    async def _depart(self, trip: Trip) -> Flight[Settled] | Refusal:
+        reserved = await self._reserve(trip, 1, trip.targets)
         if isinstance(reserved, Refusal):
-            return self._refuse(key, call, reserved, metered=True)
-        flight: Flight[Settled] = Flight(on_abandon=terms.on_abandon)
+            return self._refuse(trip.key, trip.call, reserved, metered=True)
+        flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=trip.query is not None)
         self._flights.add(flight)
         flight.start(lambda _: self._fly(flight, trip, reserved))
         return flight
@@ -187,7 +179,7 @@ class Passage:
                 if strict:
                     most = estimate.max_output_tokens or 0
                     estimate = msgspec.structs.replace(estimate, expected_output_tokens=most)
-                attempt = Attempt(trip.key, call, number, target)
+                attempt = self._new_attempt(trip, number, target)
                 return attempt, Holding(self._counters, target, held, estimate, cut=self._enforced.cut)
             refusal = refusal or held.refusal
             if held.tier is None or held.tier.kind not in ("provider", "key_provider"):
@@ -195,6 +187,15 @@ class Passage:
         if refusal is None:
             raise ValueError("a route must name at least one target")
         return refusal
+
+    def _new_attempt(self, trip: Trip, number: int, target: Target) -> Attempt:
+        attempt = Attempt(trip.key, trip.call, number, target)
+        attempt.cache = trip.cache_mark
+        query = trip.query
+        if query is not None and self.look_up is not None:
+            attempt.cache_id = query.id.hex()
+            attempt.keep_bytes = self.look_up.cache.entry_bytes if query.store else 0
+        return attempt
 
     def _estimate(self, trip: Trip, target: Target) -> Estimate:
         """The executor's estimate, with what this key's answers of this model have taught."""
@@ -208,6 +209,7 @@ class Passage:
 
     async def _fly(self, flight: Flight[Settled], trip: Trip, reserved: tuple[Attempt, Holding]) -> Settled:
         """One attempt after another until one answers, or none is left to try."""
+        settled: Settled | None = None
         try:
             while True:
                 attempt, holding = reserved
@@ -219,6 +221,8 @@ class Passage:
         finally:
             flight.land()
             self._flights.discard(flight)
+            if self.look_up is not None:
+                self.look_up.landed(trip, flight, settled)
 
     async def _next(
         self, flight: Flight[Settled], trip: Trip, attempt: Attempt, outcome: Outcome
@@ -261,12 +265,12 @@ class Passage:
     async def _dispatch(self, flight: Flight[Settled], trip: Trip, attempt: Attempt) -> Outcome:
         """Make the attempt, within its deadline, unless it is cancelled."""
         try:
-            async with asyncio.timeout(trip.deadline_s) as deadline:
+            async with asyncio.timeout(trip.terms.deadline_s) as deadline:
                 return await trip.dispatch.run(attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            return _timed_out(trip.deadline_s)
+            return _timed_out(trip.terms.deadline_s)
         except asyncio.CancelledError as stray:
             if flight.cancelled is None and not _cancelling():
                 raise RuntimeError("the executor raised a cancellation that nobody asked for") from stray

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from policies.caching.vocabulary import Found
 from policies.counters import Hold
 from policies.dispatch import Attempt
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow
 from policies.settlement import Charge
-from policies.types import Call, Estimate, ModelCall, Outcome, Refusal
+from policies.types import Call, Estimate, ModelCall, Outcome, OutcomeKind, Refusal
 
 NAME_LIMIT: Final = 512
 """Characters of a name that a caller chose: what is refused is recorded too, and may be as long as a body."""
@@ -94,7 +95,45 @@ def settled_row(attempt: Attempt, hold: Hold, outcome: Outcome, charged: Charge,
         price_source=price.source,
         warning=price.warning if charged.cost_nano else None,
         upstream_request_id=outcome.upstream_request_id,
+        cache=attempt.cache,
+        cache_id=attempt.cache_id,
         tiers=(*attempt.key.tier_names, *(str(tier.id) for tier in attempt.target.tiers)),
+    )
+
+
+def hit_row(key: VirtualKey, call: Call, found: Found, now_ns: int) -> LedgerRow:
+    """The row of a call that the cache answered: a request of its payers, and nothing to pay."""
+    entry = found.entry
+    duration = max(0, now_ns - call.context.started_ns) // 1000
+    return LedgerRow(
+        **_identity(key, call),
+        duration_us=duration,
+        overhead_us=duration,
+        provider=entry.provider,
+        outcome="cached",
+        saved_nano=entry.cost_nano,
+        cache="exact" if found.layer == "exact" else f"semantic:{found.similarity:.4f}",
+        cache_id=entry.id.hex(),
+        tiers=key.tier_names,
+    )
+
+
+def follower_row(key: VirtualKey, call: Call, leader: LedgerRow, now_ns: int, *, left: bool) -> LedgerRow:
+    """The row of a call that shared another's flight, which was paid once."""
+    outcome: OutcomeKind = "cached" if leader.outcome == "ok" else leader.outcome
+    return LedgerRow(
+        **_identity(key, call),
+        duration_us=max(0, now_ns - call.context.started_ns) // 1000,
+        provider=leader.provider,
+        upstream=leader.upstream,
+        outcome="cancelled" if left else outcome,
+        code="cancelled" if left else leader.code,
+        status=leader.status,
+        stop_reason=leader.stop_reason,
+        saved_nano=leader.cost_nano if outcome == "cached" and not left else 0,
+        cache="coalesced",
+        cache_id=leader.cache_id,
+        tiers=key.tier_names,
     )
 
 

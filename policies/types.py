@@ -172,5 +172,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str | None = None
     unfinished: bool = False
     """The call goes on in a later request, which pays for it."""
+    kept: object = None
+    """The answer as ``policies.caching.vocabulary.Kept``, where it may be given again."""
     retryable: bool = False
     """Another target may be tried: the failure is this target's own, and nothing was emitted."""

@@ -22,13 +22,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.dispatch import Attempt, Target
 from policies.egress import ByteResponse, HttpTransport, TransportFailure
 from policies.identity import VirtualKey
 from policies.types import Estimate, Outcome, Refusal
+from providers.caching.model_calls import answerable, kept_of, replayed
 from providers.dialects.base import Dialect, Headers, ModelRequest, StreamReader
 from providers.headers import to_client, to_upstream, value_of
 from providers.registry import Provider
+from providers.replies import HttpReply, StreamHead
 from providers.routing import Router
 
 MAX_ERROR_BYTES = 1024 * 1024
@@ -37,21 +40,6 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 
 _STATUS = {"upstream_timeout": 504}
 _CREDENTIALS = "The provider {name!r} rejected the gate's own credential (status {status}); the operator must mend it."
-
-
-class HttpReply(msgspec.Struct, frozen=True):
-    """A complete answer for the client."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
-class StreamHead(msgspec.Struct, frozen=True):
-    """The head of an answer whose chunks follow."""
-
-    status: int
-    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +107,12 @@ class ModelDispatch:
         typical = expected if asked is None else min(asked, expected)
         return Estimate(self._request.input_tokens, typical, asked, self._request.max_input_tokens)
 
+    def answerable(self, key: VirtualKey) -> Answerable | Bypass:
+        return answerable(self._dialect, self._request, self._headers, self._query, self._own_credentials())
+
+    def replay(self, kept: Kept) -> Replayed | None:
+        return replayed(self._dialect, self._request, kept)
+
     async def run(self, attempt: Attempt) -> Outcome:
         provider = self._router.provider(attempt.target.owner)
         credentials = self._credentials(provider)
@@ -166,6 +160,7 @@ class ModelDispatch:
             usage=reading.usage,
             upstream_request_id=_request_id(response),
             stop_reason=reading.stop_reason,
+            kept=kept_of(self._dialect, attempt, "body", body),
         )
 
     async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
@@ -173,8 +168,13 @@ class ModelDispatch:
         headers = [*to_client(response.headers), ("x-tollkeeper-provider", provider.name)]
         attempt.emit(StreamHead(response.status, headers))
         failure: TransportFailure | None = None
+        whole: list[bytes] = []
+        room = attempt.keep_bytes
         try:
             async for chunk in response.chunks():
+                if room > 0:
+                    room -= len(chunk)
+                    whole.append(chunk)
                 _forward(attempt, reader, reader.feed(chunk))
                 if attempt.output_bytes > attempt.covered_bytes and not await attempt.cover():
                     return self._exhausted(attempt, reader)
@@ -190,6 +190,9 @@ class ModelDispatch:
                 usage=reader.usage,
                 upstream_request_id=_request_id(response),
                 stop_reason=reader.stop_reason,
+                kept=kept_of(self._dialect, attempt, "stream", b"".join(whole))
+                if room >= 0 and failure is None
+                else None,
             )
         code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
         message = f"{provider.name} broke off its answer before the end."
@@ -233,8 +236,7 @@ class ModelDispatch:
     def _credentials(self, provider: Provider) -> Sequence[tuple[str, str]] | Outcome:
         if provider.auth == "key":
             return provider.auth_headers
-        own = [(n, self._headers[n]) for n in ("authorization", "x-api-key") if n in self._headers]
-        own = [(n, v) for n, v in own if not self._executor.is_virtual_key(v.rpartition(" ")[2])]
+        own = self._own_credentials()
         if not own:
             return self._failure(
                 "passthrough_credential_missing",
@@ -243,6 +245,11 @@ class ModelDispatch:
                 reply_status=401,
             )
         return own
+
+    def _own_credentials(self) -> Headers:
+        """What the caller sent beside its virtual key."""
+        own = [(n, self._headers[n]) for n in ("authorization", "x-api-key") if n in self._headers]
+        return [(n, v) for n, v in own if not self._executor.is_virtual_key(v.rpartition(" ")[2])]
 
     def _failed(self, provider: Provider, failure: TransportFailure, *, retryable: bool = False) -> Outcome:
         return self._failure(failure.code, f"{provider.name}: {failure}", retryable=retryable)

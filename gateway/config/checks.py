@@ -36,6 +36,8 @@ def run(tree: Tree) -> None:
         _server_shapes,
         _unique_prefixes,
         _sampling_model,
+        _embedding_source,
+        _vector_address,
         _foreign_bind,
     )
     for rule in rules:
@@ -211,6 +213,27 @@ def _sampling_model(tree: Tree) -> None:
     mcp = tree.value.get("mcp") if isinstance(tree.value, dict) else None
     if isinstance(mcp, dict) and mcp.get("sampling") == "gateway" and mcp.get("sampling_model") is None:
         tree.report(("mcp", "sampling"), "with gateway, sampling_model must name the model that answers")
+
+
+def _embedding_source(tree: Tree) -> None:
+    for path, block in blocks(tree, "semantic_cache"):
+        if path[-1] != "embedding":
+            continue
+        named = [field for field in ("provider", "model") if block.get(field) is not None]
+        if block.get("model_path") is not None and named:
+            tree.report((*path, "model_path"), f"has no meaning beside {named[0]}", "give a provider or a local model")
+        elif block.get("model_path") is None and len(named) < 2:
+            tree.report(path, "needs provider and model, or model_path", None)
+
+
+def _vector_address(tree: Tree) -> None:
+    semantic = tree.value.get("semantic_cache") if isinstance(tree.value, dict) else None
+    if not isinstance(semantic, dict):
+        return
+    store = semantic.get("vector_store")
+    if store in ("redis", "weaviate") and semantic.get(f"{store}_url") is None:
+        here = ("semantic_cache", "vector_store")
+        tree.report(here, f"with {store}, {store}_url must say where it is")
 
 
 def _foreign_bind(tree: Tree) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, Field
 
+from gateway.config.caching import CacheRule
 from gateway.config.limits import Granted, Limited, RunLimits
 from gateway.config.values import KeySecret, Name, Pattern
 
@@ -52,6 +53,7 @@ class VirtualKey(Limited, Granted):
         default=None, description="The providers this key may use, each with its own limits. Absent: any provider."
     )
     run_limits: RunLimits | None = Field(default=None, description="Limits of each run of this key.")
+    cache: CacheRule | None = Field(default=None, description="How this key uses the cache of model answers.")
     expires_at: AwareDatetime | None = Field(
         default=None, description="From this moment the key is refused: ISO 8601 with a zone, `2027-01-01T00:00:00Z`."
     )

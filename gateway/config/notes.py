@@ -40,9 +40,6 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "unsupported")),
     Inactive(("server", "trusted_proxies")),
     Inactive(("fallbacks",)),
-    Inactive(("cache",)),
-    Inactive(("semantic_cache",)),
-    Inactive(("tool_cache",)),
 )
 """The one list of what this version loads without acting on it. Delete an entry when its field works."""
 
@@ -60,8 +57,7 @@ def collect(tree: Tree, config: Config) -> tuple[Problem, ...]:
     _providers(config, say)
     _keys(config, say)
     _patterns(config, say)
-    if config.semantic_cache.enabled and config.semantic_cache.embedding is None:
-        say(("semantic_cache",), "without embedding the exact layer works alone", None)
+    _caches(config, say)
     return tuple(sorted(notes, key=lambda note: note.line))
 
 
@@ -142,6 +138,19 @@ def _patterns(config: Config, say: Say) -> None:
     for section, table in (("tool_prices", config.tool_prices), ("tool_cache", config.tool_cache)):
         for pattern in table:
             _judge_pattern((section, pattern), pattern, servers, say)
+
+
+def _caches(config: Config, say: Say) -> None:
+    cache, semantic = config.cache, config.semantic_cache
+    if semantic.enabled and semantic.embedding is None:
+        say(("semantic_cache",), "without embedding the exact layer works alone", None)
+    elif semantic.enabled and semantic.vector_store == "qdrant" and semantic.qdrant_url is None:
+        say(("semantic_cache",), "without qdrant_url vectors are kept in this process", None)
+    if (cache.enabled or semantic.enabled) and cache.participation == "header" and cache.default_cache_key is None:
+        at = "cache" if cache.enabled else "semantic_cache"
+        say((at,), "only requests with x-bf-cache-key take part", "cache: {participation: always}")
+    if cache.cache_scope != "key":
+        say(("cache", "cache_scope"), f"keys of one {cache.cache_scope} see one another's answers", None)
 
 
 def _judge_pattern(path: KeyPath, pattern: str, servers: list[str], say: Say) -> None:

@@ -168,13 +168,31 @@ CounterStore = Annotated[
 ]
 
 
+def _check_answers(value: str) -> str:
+    if value not in ("memory", "sqlite") and not value.startswith(("redis://", "rediss://")):
+        raise ValueError("must be memory, sqlite or a redis:// address")
+    return value
+
+
+AnswerStore = Annotated[
+    str,
+    AfterValidator(_check_answers),
+    WithJsonSchema({"type": "string", "pattern": "^(memory$|sqlite$|rediss?://)"}),
+]
+
+
 class Stores(Section):
-    """Where the books and the counters are."""
+    """Where the books, the counters and kept answers are."""
 
     ledger: LedgerStore | None = Field(
         default=None, description="`sqlite:///PATH` or `postgresql://…`. Absent: SQLite in the state directory."
     )
     counters: CounterStore = Field(default="memory", description="`memory` for one process, `redis://…` for several.")
+    cache: AnswerStore | None = Field(
+        default=None,
+        description="Kept answers: `sqlite` (a file in the state directory), `memory`, or `redis://…` for several "
+        "processes. Absent: the Redis of `counters` if there is one, else `sqlite`.",
+    )
 
 
 class Ledger(Section):

@@ -26,7 +26,7 @@ from mcp_hub.seams import Era, MemberFault, RpcError
 from mcp_hub.uris import expose
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.messages import error_bytes, result_bytes
-from policies.passage import Settled
+from policies.trip import Settled
 from policies.types import CallKind, Json, Refusal
 
 REFUSAL_META = "io.tollkeeper/refusal"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.surfaces.http import JSON, send_bytes
-from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal, of_result
+from gateway.surfaces.cache_wishes import SAID, SHARED, said_before, said_of, wish_of
+from gateway.surfaces.http import JSON, Header, send_bytes
+from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal, of_result, of_settled
 from gateway.surfaces.mcp_exchange import Exchange
 from gateway.surfaces.mcp_requests import Asker, McpRequests
 from gateway.surfaces.mcp_streams import Asking, CallStream
@@ -30,8 +31,11 @@ from mcp_hub.seams import CANCELLED
 from mcp_hub.wire import modern
 from mcp_hub.wire.client_sessions import ClientSession
 from mcp_hub.wire.messages import Message, WireError, notification_bytes, request_bytes, string_of
+from policies.caching.vocabulary import OFF
 from policies.flight import Flight
-from policies.passage import Passage, Settled, Terms
+from policies.look_up import Entered, Follower
+from policies.passage import Passage
+from policies.trip import Settled, Terms
 from policies.types import Refusal, ToolCall
 
 GATHER_S = 0.02
@@ -90,16 +94,29 @@ class McpCalls:
             entry = msgspec.structs.replace(entry, continues=True)
         # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
         terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
-        flight = await parts.passage.enter(exchange.key, entry, dispatch, terms)
-        if isinstance(flight, Refusal):
-            await _answer(exchange, of_refusal(asked, flight))
+        wish = wish_of(exchange.headers)
+        plan = OFF if isinstance(wish, Refusal) else parts.passage.plan(exchange.key, entry, dispatch, wish)
+        entered: Entered = (
+            parts.passage.refuse(exchange.key, entry, wish)
+            if isinstance(wish, Refusal)
+            else await parts.passage.enter(exchange.key, entry, dispatch, terms, plan)
+        )
+        if isinstance(entered, Refusal):
+            await _answer(exchange, of_refusal(asked, entered))
             return
-        stream = CallStream(exchange.receive, exchange.send, asked, message)
-        if session is None:
-            settled = await stream.relay(flight, _ByReturning(self._parts, exchange, asked, flight, dispatch, bound))
-        else:
-            settled = await _relay_live(stream, flight, session, request_id)
-        self._remember(asker, call, settled)
+        if isinstance(entered, Settled):
+            await _answer(exchange, of_settled(asked, entered), ((SAID, said_of(entered.row)),))
+            self._remember(asker, call, entered)
+            return
+        if session is not None:
+            session.departs(request_id, entered)
+        said = () if plan == OFF else ((SAID, SHARED if isinstance(entered, Follower) else said_before(plan)),)
+        stream = CallStream(exchange.receive, exchange.send, asked, message, said)
+        asking: Asking = _Unasked()
+        if isinstance(entered, Flight):
+            returning = _ByReturning(self._parts, exchange, asked, entered, dispatch, bound)
+            asking = returning if session is None else _ByRequest(session, stream)
+        self._remember(asker, call, await stream.relay(entered, asking))
 
     async def _resume(
         self, exchange: Exchange, asked: Asked, message: Message, state: CallState, bound: Callable[[], bytes]
@@ -200,12 +217,14 @@ class _ByRequest:
         return [notification_bytes(CANCELLED, {"requestId": request_id}) for request_id in withdrawn]
 
 
-async def _relay_live(
-    stream: CallStream, flight: Flight[Settled], session: ClientSession, request_id: bytes
-) -> Settled | None:
-    asking: Asking = _ByRequest(session, stream)
-    session.departs(request_id, flight)
-    return await stream.relay(flight, asking)
+class _Unasked:
+    """A call on another's flight: whose flight it is, is asked."""
+
+    async def put(self, question: OpenQuestion) -> Answer | None:
+        return None
+
+    def ended(self) -> list[bytes]:
+        return []
 
 
 def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:
@@ -233,5 +252,5 @@ def _bad_state(message: Message) -> WireError:
     return WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null", data=data)
 
 
-async def _answer(exchange: Exchange, answer: Answer) -> None:
-    await send_bytes(exchange.send, answer.status, (JSON,), answer.body)
+async def _answer(exchange: Exchange, answer: Answer, said: tuple[Header, ...] = ()) -> None:
+    await send_bytes(exchange.send, answer.status, (JSON, *said), answer.body)

@@ -17,6 +17,7 @@ from gateway.surfaces.http import (
     JSON,
     SSE_HEADERS,
     Departure,
+    Header,
     Receive,
     Send,
     end_stream,
@@ -32,8 +33,8 @@ from mcp_hub.seams import LOG, PROGRESS, UPDATED, Notification
 from mcp_hub.subscriptions import Subscription
 from mcp_hub.wire import modern
 from mcp_hub.wire.messages import Message, notification_bytes, string_of
-from policies.flight import Flight
-from policies.passage import Settled
+from policies.flight import Journey
+from policies.trip import Settled
 
 KEEP_ALIVE_S = 10.0
 """How often an open stream says that it lives, and is asked whether its key still does."""
@@ -63,18 +64,21 @@ class Asking(Protocol):
 class CallStream:
     """Writes one call's answer."""
 
-    __slots__ = ("_asked", "_message", "_receive", "_send", "_streaming", "_token")
+    __slots__ = ("_asked", "_message", "_receive", "_said", "_send", "_streaming", "_token")
 
-    def __init__(self, receive: Receive, send: Send, asked: Asked, message: Message) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, asked: Asked, message: Message, said: tuple[Header, ...] = ()
+    ) -> None:
         self._receive = receive
         self._send = send
         self._asked = asked
+        self._said = said
         self._message = message
         token = message.meta.get("progressToken")
         self._token = token if token is not None else None
         self._streaming = False
 
-    async def relay(self, flight: Flight[Settled], asking: Asking) -> Settled | None:
+    async def relay(self, flight: Journey[Settled], asking: Asking) -> Settled | None:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
         async with Departure(self._receive, flight.listen()) as listener:
             while (event := await listener.get()) is not None:
@@ -98,7 +102,7 @@ class CallStream:
         """One message before the answer."""
         if not self._streaming:
             self._streaming = True
-            await start_stream(self._send, 200, SSE_HEADERS)
+            await start_stream(self._send, 200, (*SSE_HEADERS, *self._said))
         await send_chunk(self._send, sse_event(message))
 
     async def finish(self, answer: Answer) -> None:
@@ -106,7 +110,7 @@ class CallStream:
         if self._streaming:
             await end_stream(self._send, sse_event(answer.body))
         else:
-            await send_bytes(self._send, answer.status, (JSON,), answer.body)
+            await send_bytes(self._send, answer.status, (JSON, *self._said), answer.body)
 
     async def _notify(self, notification: Notification) -> None:
         frame = self._frame(notification)

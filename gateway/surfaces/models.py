@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway.surfaces.cache_wishes import SAID, SHARED, said_before, said_of, wish_of
 from gateway.surfaces.credentials import identify
 from gateway.surfaces.http import (
     BodyTooLarge,
@@ -27,15 +28,18 @@ from gateway.surfaces.http import (
     start_stream,
 )
 from gateway.surfaces.runs import LIMITS_HEADER, agent_of, run_of, trace_of
-from policies.flight import Flight, Listener
+from policies.flight import Journey, Listener
 from policies.identity import Directory, VirtualKey
 from policies.ids import new_call_id
-from policies.passage import Passage, Settled, Terms
+from policies.look_up import Follower
+from policies.passage import Passage
 from policies.refusals import dollars_plain
 from policies.strict_json import BodyError
+from policies.trip import Settled, Terms
 from policies.types import CallContext, CallKind, ModelCall, Refusal
 from providers.dialects.base import Dialect, ModelRequest
-from providers.executor import HttpReply, ModelExecutor, StreamHead
+from providers.executor import ModelExecutor
+from providers.replies import HttpReply, StreamHead, StreamReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +85,34 @@ class ModelSurface:
         )
         query = scope["query_string"].decode("latin-1")
         dispatch = self._executor.dispatch(self._dialect, request, headers, query)
-        flight = await self._front.passage.enter(key, call, dispatch, self._front.terms)
-        if isinstance(flight, Refusal):
-            await self._answer_refusal(send, context, flight)
+        wish = wish_of(headers)
+        if isinstance(wish, Refusal):
+            await self._refuse(send, context, key, request.model, wish)
             return
-        async with Departure(receive, flight.listen()) as listener:
-            await self._relay(send, flight, listener, context)
+        passage = self._front.passage
+        plan = passage.plan(key, call, dispatch, wish)
+        entered = await passage.enter(key, call, dispatch, self._front.terms, plan)
+        if isinstance(entered, Refusal):
+            await self._answer_refusal(send, context, entered)
+            return
+        if isinstance(entered, Settled):
+            await self._send_reply(send, entered, (_call_id(context), (SAID, said_of(entered.row))))
+            return
+        said = SHARED if isinstance(entered, Follower) else said_before(plan)
+        async with Departure(receive, entered.listen()) as listener:
+            await self._relay(send, entered, listener, (_call_id(context), (SAID, said)))
 
-    async def _relay(self, send: Send, flight: Flight[Settled], listener: Listener, context: CallContext) -> None:
-        """Write the flight's events, or its finished reply."""
+    async def _relay(self, send: Send, flight: Journey[Settled], listener: Listener, own: tuple[Header, ...]) -> None:
+        """Write the flight's events, or its finished reply. ``own``: the gate's own headers."""
         head = await listener.get()
         if listener.left:
             return
         if head is None:
-            await self._send_reply(send, await flight.wait(), context)
+            await self._send_reply(send, await flight.wait(), own)
             return
         if not isinstance(head, StreamHead):
             raise TypeError(f"a stream began with {type(head).__name__}")
-        await start_stream(send, head.status, (*_raw(head.headers), _call_id(context), _BYPASS))
+        await start_stream(send, head.status, (*_raw(head.headers), *own))
         while (chunk := await listener.get()) is not None:
             if not isinstance(chunk, bytes):
                 raise TypeError(f"a stream went on with {type(chunk).__name__}")
@@ -111,12 +125,15 @@ class ModelSurface:
             send, self._dialect.error_event(outcome.code or "", outcome.message or "") if cut_here else b""
         )
 
-    async def _send_reply(self, send: Send, settled: Settled, context: CallContext) -> None:
+    async def _send_reply(self, send: Send, settled: Settled, own: tuple[Header, ...]) -> None:
         reply = settled.outcome.reply
         row = settled.row
+        if isinstance(reply, StreamReply):
+            await start_stream(send, reply.status, (*_raw(reply.headers), *own))
+            await end_stream(send, reply.body)
+            return
         extra = (
-            _call_id(context),
-            _BYPASS,
+            *own,
             (b"x-tollkeeper-cost", dollars_plain(row.cost_nano).encode()),
             (b"x-tollkeeper-provider", (row.provider or "").encode()),
             (b"x-tollkeeper-overhead-us", str(row.overhead_us).encode()),
@@ -175,7 +192,6 @@ class ModelSurface:
 _ENDED_BY_THE_GATE = frozenset({"deadline_exceeded", "internal_error"})
 """Ends of a stream that the executor could not announce itself."""
 _GATE_STATUS = {"deadline_exceeded": 504, "cancelled": 503}
-_BYPASS: Header = (b"x-tollkeeper-cache", b"bypass")
 
 
 def _call_id(context: CallContext) -> Header:

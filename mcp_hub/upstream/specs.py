@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from mcp_hub.seams import Era
+from policies.caching.keys import digest
 from policies.grants import Grant
 
 Isolation = Literal["auto", "shared", "per_principal", "per_session"]
@@ -42,7 +44,7 @@ class Terms:
 _TERMS = Terms()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StdioSpec:
     """A program that speaks MCP over its standard streams. ``env`` is added to a short allowlist."""
 
@@ -53,8 +55,12 @@ class StdioSpec:
     cwd: str | None = None
     terms: Terms = _TERMS
 
+    @cached_property
+    def fingerprint(self) -> str:
+        return _fingerprint(self.command, *self.args, "", self.cwd or "", *_pairs(self.env))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class HttpSpec:
     """A server over HTTP. ``headers`` are the gate's own credentials there."""
 
@@ -65,5 +71,18 @@ class HttpSpec:
     sse: bool = False
     """Speaks the HTTP+SSE transport of 2024-11-05, not Streamable HTTP."""
 
+    @cached_property
+    def fingerprint(self) -> str:
+        return _fingerprint(self.url, *_pairs(self.headers))
+
 
 MemberSpec = StdioSpec | HttpSpec
+
+
+def _pairs(values: Mapping[str, str]) -> Iterator[str]:
+    return (part for name in sorted(values) for part in (name, values[name]))
+
+
+def _fingerprint(*parts: str) -> str:
+    """A digest: what it is made of holds secrets."""
+    return digest(part.encode("utf-8", "surrogateescape") for part in parts).hex()

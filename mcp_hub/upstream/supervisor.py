@@ -102,6 +102,9 @@ class Supervisor:
     def terms(self, server: str) -> Terms:
         return self._specs[server].terms
 
+    def fingerprint(self, server: str) -> str:
+        return self._specs[server].fingerprint
+
     def live(self, key: SessionKey) -> Session | None:
         """The session of ``key`` if there is one now."""
         slot = self._slots.get(key)

@@ -20,7 +20,7 @@ from mcp_hub.interactions import OpenQuestion
 from mcp_hub.resource_watch import Watch
 from mcp_hub.seams import QuestionAnswer
 from mcp_hub.subscriptions import Subscription
-from policies.flight import Flight
+from policies.flight import Journey
 from policies.identity import VirtualKey
 
 PER_KEY_SHARE = 4
@@ -62,7 +62,7 @@ class ClientSession:
         self.version = version
         self.seen_ns = now_ns
         self.log_level: str | None = None
-        self._flights: dict[bytes, Flight[Any]] = {}
+        self._flights: dict[bytes, Journey[Any]] = {}
         self.watches: dict[str, Watch] = {}
         """Resources that the client wants to hear of, by URI."""
         self.notices: Subscription | None = None
@@ -75,7 +75,7 @@ class ClientSession:
         """A stream is open, or a call is under way."""
         return self.notices is not None or any(not flight.done for flight in self._flights.values())
 
-    def departs(self, request_id: bytes, flight: Flight[Any]) -> None:
+    def departs(self, request_id: bytes, flight: Journey[Any]) -> None:
         """A call is under way, until it ends: also when the client has lost its stream, it may cancel it."""
         for known in [known for known, flown in self._flights.items() if flown.done]:
             del self._flights[known]

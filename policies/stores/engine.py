@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-CURRENT = "0002"
+CURRENT = "0003"
 """The newest revision under ``migrations/versions``."""
 
 

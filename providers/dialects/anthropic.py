@@ -85,6 +85,7 @@ class AnthropicMessages:
     operation = "messages"
     kind: ProviderKind = "anthropic"
     path = "/v1/messages"
+    decisive_headers = frozenset({"anthropic-beta", "anthropic-version"})
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)

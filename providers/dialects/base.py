@@ -90,6 +90,8 @@ class Dialect(Protocol):
     kind: ProviderKind
     path: str
     """Below the provider's ``base_url``."""
+    decisive_headers: frozenset[str]
+    """Headers of a request that can change its answer."""
 
     def parse(self, body: bytes) -> ModelRequest:
         """Read the decision fields. Raises ``BodyError``."""

@@ -10,6 +10,7 @@ import msgspec
 from policies.types import Refusal, Usage
 from providers.dialects.base import Headers, refusal_status
 
+OPENAI_HEADERS = frozenset({"openai-beta"})
 MEDIA_MARKS = (b'"image_url"', b'"input_image"', b'"input_audio"', b'"input_file"', b'"file_data"', b";base64,")
 
 _TYPES = {

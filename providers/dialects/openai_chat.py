@@ -19,7 +19,7 @@ from providers.dialects.base import (
     required_model,
     whole_number,
 )
-from providers.dialects.openai import MEDIA_MARKS, ChatUsage, chat_error_event, refusal_body
+from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.sse import EventCutter, data_of
 from providers.registry import ProviderKind
 
@@ -58,6 +58,7 @@ class OpenAIChat:
     operation = "chat"
     kind: ProviderKind = "openai"
     path = "/chat/completions"
+    decisive_headers = OPENAI_HEADERS
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)

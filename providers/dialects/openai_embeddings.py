@@ -7,7 +7,7 @@ import msgspec
 from policies.strict_json import strict_object
 from policies.types import Refusal
 from providers.dialects.base import Headers, ModelRequest, Reading, StreamReader, estimate_tokens, required_model
-from providers.dialects.openai import ChatUsage, chat_error_event, refusal_body
+from providers.dialects.openai import OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.openai_chat import ChatStreamReader
 from providers.registry import ProviderKind
 
@@ -28,6 +28,7 @@ class OpenAIEmbeddings:
     operation = "embeddings"
     kind: ProviderKind = "openai"
     path = "/embeddings"
+    decisive_headers = OPENAI_HEADERS
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)

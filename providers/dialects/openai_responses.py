@@ -19,7 +19,7 @@ from providers.dialects.base import (
     required_model,
     whole_number,
 )
-from providers.dialects.openai import MEDIA_MARKS, ResponsesUsage, refusal_body
+from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ResponsesUsage, refusal_body
 from providers.dialects.sse import EventCutter, data_of
 from providers.registry import ProviderKind
 
@@ -55,6 +55,7 @@ class OpenAIResponses:
     operation = "responses"
     kind: ProviderKind = "openai"
     path = "/responses"
+    decisive_headers = OPENAI_HEADERS
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)

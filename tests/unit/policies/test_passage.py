@@ -15,11 +15,12 @@ from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow, OpenEntry
 from policies.memory_counters import MemoryCounters
-from policies.passage import STRANGER_ROWS, Passage, Settled, Terms
+from policies.passage import STRANGER_ROWS, Passage
 from policies.pricing import Price, Rates, per_call, per_million
 from policies.refusals import model_not_allowed, unknown_key
 from policies.runs import ToolUseIndex
 from policies.tiers import Budget, Rate, Tier, TierId, Window
+from policies.trip import Settled, Terms
 from policies.types import CallContext, Estimate, ModelCall, Outcome, Principal, Refusal, ToolCall, Usage
 
 pytestmark = pytest.mark.anyio

@@ -29,8 +29,7 @@ virtual_keys: [{{key_name: a, key: {STRONG}, allowed_tools: ["*", "files/*", "!f
     ("text", "expected"),
     [
         ("fallbacks: {gpt-4o: [claude-sonnet-4-6]}", "t.yaml:1: fallbacks: configured but not yet active"),
-        ("cache: {enabled: true}", "t.yaml:1: cache: configured but not yet active"),
-        ("tool_cache: {}", "tool_cache: configured but not yet active"),
+        ("server: {trusted_proxies: [10.0.0.0/8]}", "server.trusted_proxies: configured but not yet active"),
         ("providers: [{name: gemini, api_key: x}]", "providers[0].type: configured but not yet active"),
     ],
 )
@@ -54,6 +53,24 @@ def test_a_semantic_cache_without_embedding_says_that_the_exact_layer_works_alon
     notes = notes_of("semantic_cache:\n  enabled: true")
 
     assert "t.yaml:1: semantic_cache: without embedding the exact layer works alone" in notes
+
+
+EMBEDDING = "providers: [{name: p, type: openai, api_key: x}]\nsemantic_cache: {enabled: true, embedding: {%s}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cache: {enabled: true}", "t.yaml:1: cache: only requests with x-bf-cache-key take part"),
+        (
+            "cache: {enabled: true, default_cache_key: k, cache_scope: team}",
+            "keys of one team see one another's answers",
+        ),
+        (EMBEDDING % "provider: p, model: e, dimensions: 3", "without qdrant_url vectors are kept in this process"),
+    ],
+)
+def test_what_a_cache_amounts_to_is_noted(text: str, expected: str) -> None:
+    assert any(expected in note for note in notes_of(text))
 
 
 @pytest.mark.parametrize(

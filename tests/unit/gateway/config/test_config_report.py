@@ -38,7 +38,7 @@ def test_no_secret_is_printed() -> None:
         shown["mcp_servers"]["b"] | {"url": "https://h.example/mcp?***", "headers": {"Authorization": "***"}}
         == (shown["mcp_servers"]["b"])
     )
-    assert shown["stores"] == {"ledger": "postgresql://***@db/x", "counters": "redis://***@h:6379"}
+    assert shown["stores"] == {"ledger": "postgresql://***@db/x", "counters": "redis://***@h:6379", "cache": None}
 
 
 def test_money_and_durations_are_printed_as_written() -> None:

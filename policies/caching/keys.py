@@ -1,0 +1,47 @@
+"""What is equal for the cache: SHA-256 over canonical parts, and who shares what.
+
+Parts are hashed with their lengths, so that no two lists of parts run together to the same bytes. The
+partition is a part: no answer is ever found under another principal's partition, whatever else is equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from policies.types import Principal
+
+VERSION = b"tollkeeper cache 1"
+"""Hashed in front: entries of another layout are never found."""
+
+Scope = str
+
+
+def digest(parts: Iterable[bytes]) -> bytes:
+    """32 bytes, different for every different list of parts."""
+    hasher = hashlib.sha256(VERSION)
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "big"))
+        hasher.update(part)
+    return hasher.digest()
+
+
+def entry_id(partition: str, kind: str, subject: str, fields: Mapping[str, bytes]) -> bytes:
+    """The id of the answer to a call."""
+    named = (part for name in sorted(fields) for part in (name.encode(), fields[name]))
+    return digest((partition.encode(), kind.encode(), subject.encode(), *named))
+
+
+def short(data: bytes) -> str:
+    """Enough of a digest to tell that a field differs (48 bits)."""
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def partition_of(principal: Principal, scope: Scope, cache_key: str | None) -> str:
+    """Who shares an answer. A key without a team (or customer) shares with nobody, whatever the scope."""
+    who = f"key:{principal.key}"
+    if scope == "team" and principal.team is not None:
+        who = f"team:{principal.team}"
+    elif scope == "customer" and principal.customer is not None:
+        who = f"customer:{principal.customer}"
+    return who if cache_key is None else f"{who}#{cache_key}"

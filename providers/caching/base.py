@@ -1,0 +1,158 @@
+"""What the cache must know of a dialect: what in a request can change the answer, and the two forms of an answer.
+
+Same dialect in and out. A kept answer is the upstream's own bytes, in the form in which it came; the other form
+is made when it is asked for. Ids of a kept answer are minted anew each time it is given, because programs take
+them for unique (the gate itself joins tool calls to model calls by them).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from policies.caching.canonical import canonical, read_strictly
+from policies.caching.vocabulary import Answerable, Bypass, Conversation, Kept
+from policies.strict_json import StrictObject
+from providers.dialects.base import ModelRequest
+from providers.dialects.sse import EventCutter, data_of
+
+Answer = dict[str, Any]
+"""A complete answer, decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether an answer ended well, and what it asks for."""
+
+    good: bool
+    ids: tuple[str, ...] = ()
+    tool_use_ids: tuple[str, ...] = ()
+    calls_tools: bool = False
+
+
+BAD = Judgement(good=False)
+
+
+class DialectCaching(Protocol):
+    """One dialect's one operation."""
+
+    def answerable(self, request: ModelRequest) -> Answerable | Bypass:
+        """What of the body can change the answer."""
+
+    def judge(self, answer: Answer) -> Judgement: ...
+
+    def assemble(self, events: Iterable[bytes]) -> Answer | None:
+        """The complete answer that a whole stream tells; ``None`` for a stream that cannot be told so."""
+
+    def explode(self, answer: Answer) -> bytes | None:
+        """The stream that tells a complete answer; ``None`` if it cannot be told so."""
+
+
+def canonical_fields(body: StrictObject, left_out: frozenset[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The fields that count: decoded, and as canonical bytes. Raises ``NotCanonical``."""
+    values: dict[str, Any] = {}
+    fields: dict[str, bytes] = {}
+    for name, raw in body.items():
+        if name in left_out:
+            continue
+        values[name] = read_strictly(raw)
+        fields[name] = canonical(values[name])
+    return values, fields
+
+
+def keep(caching: DialectCaching, form: str, data: bytes) -> Kept | None:
+    """``data`` as an answer to be kept; ``None`` for one that must not be given again."""
+    try:
+        answer = msgspec.json.decode(data) if form == "body" else caching.assemble(events_of(data))
+    except msgspec.MsgspecError:
+        return None
+    if not isinstance(answer, dict):
+        return None
+    judged = caching.judge(answer)
+    if not judged.good:
+        return None
+    ids = tuple(dict.fromkeys((*judged.ids, *judged.tool_use_ids)))
+    return Kept(
+        form="body" if form == "body" else "stream",
+        data=data,
+        ids=ids,
+        places=_places(data, ids),
+        tool_use_ids=judged.tool_use_ids,
+        calls_tools=judged.calls_tools,
+    )
+
+
+def mint(kept: Kept) -> tuple[bytes, tuple[str, ...]]:
+    """The answer's bytes with new ids, and the new ones of its tool uses."""
+    fresh = [_fresh(old) for old in kept.ids]
+    parts: list[bytes] = []
+    at = 0
+    for start, end, which in kept.places:
+        parts += (kept.data[at:start], fresh[which].encode())
+        at = end
+    parts.append(kept.data[at:])
+    named = dict(zip(kept.ids, fresh, strict=True))
+    return b"".join(parts), tuple(named[old] for old in kept.tool_use_ids)
+
+
+def events_of(stream: bytes) -> list[bytes]:
+    """The whole events of a stream."""
+    cutter = EventCutter()
+    events = cutter.feed(stream)
+    return [*events, cutter.pending] if cutter.pending.strip() else events
+
+
+def decoded(event: bytes) -> Answer | None:
+    """An event's data as an object; ``None`` for a comment, ``[DONE]`` and what is not JSON."""
+    data = data_of(event)
+    if data[:1] != b"{":
+        return None
+    found = msgspec.json.decode(data)
+    return found if isinstance(found, dict) else None
+
+
+def event(data: Any, name: str | None = None) -> bytes:
+    """One server-sent event."""
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def spoken(turns: Iterable[tuple[str, str]]) -> str:
+    """The text of a conversation, a line for each turn."""
+    return "\n".join(f"{role}: {text}" for role, text in turns if text)
+
+
+def conversation_of(
+    turns: list[tuple[str, str]], system: list[str], rest: Any, fields: Mapping[str, bytes]
+) -> Conversation:
+    """``rest``: the messages without their texts; ``fields``: all other fields."""
+    others = b"".join(name.encode() + b"\0" + fields[name] + b"\0" for name in sorted(fields))
+    return Conversation(
+        text=spoken(turns), system="\n".join(system), messages=len(turns), rest=canonical(rest) + b"\0" + others
+    )
+
+
+_PLAIN_ID = re.compile(r"[ -!#-\[\]-~]{1,200}")
+_PREFIX = re.compile(r"[A-Za-z]+[_-]")
+
+
+def _places(data: bytes, ids: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Where ``ids`` stand as the value of a key that names an id."""
+    plain = {old.encode(): which for which, old in enumerate(ids) if _PLAIN_ID.fullmatch(old)}
+    if not plain:
+        return ()
+    # Inside a string the quotes are escaped: only keys of objects match.
+    anyone = b"|".join(re.escape(old) for old in plain)
+    found = re.finditer(rb'"(?:id|call_id|item_id|response_id)"\s*:\s*"(' + anyone + rb')"', data)
+    return tuple((match.start(1), match.end(1), plain[match.group(1)]) for match in found)
+
+
+def _fresh(old: str) -> str:
+    """A new id of the same kind: the vendor's prefix stays."""
+    prefix = _PREFIX.match(old)
+    return (prefix.group() if prefix else "id_") + secrets.token_hex(12)
