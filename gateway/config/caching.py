@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.config.values import Name, Pattern, Section, Url
-from policies.caching.facts import Guard
+from policies.caching.facts import GUARDS, Guard
 
 MEBIBYTE = 1024 * 1024
 Ttl = Annotated[int, Field(gt=0, le=31_536_000)]
@@ -131,8 +131,10 @@ class SemanticCache(Section):
         description="The system prompt must be equal, is embedded with the conversation, or does not count.",
     )
     guards: Guards = Field(
-        default=get_args(Guard),
-        description="Facts that must be equal in both texts before their likeness counts.",
+        default=tuple(guard for guard in get_args(Guard) if guard in GUARDS),
+        description="Facts that must be equal in both texts before their likeness counts: `numbers`, `negation`, "
+        "`names`, `code`, `order`, `language`; `words` (all content words) leaves little more than rephrased small "
+        "words.",
     )
     max_vectors: int = Field(
         default=20_000, ge=1, le=10_000_000, description="Vectors of the embedded store; beyond it the oldest go."

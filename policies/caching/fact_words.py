@@ -28,6 +28,7 @@ OPPOSITES = _of(
     "smaller bigger biggest smallest longest shortest oldest newest older newer earliest latest first last next "
     "previous left right up down out on off north south east west inside outside "
     "enable disable enabled disabled allow deny allowed denied open close opened closed start stop started stopped "
+    "avoid lack lacking missing full empty shut "
     "add remove added removed insert delete create destroy increase decrease increased decreased rise fall raise lower "
     "buy sell bought sold win lose won lost accept reject approve decline import export upload download push pull "
     "encrypt decrypt encode decode compress decompress install uninstall lock unlock include exclude grant revoke "

@@ -2,8 +2,8 @@
 
 An embedding model puts "do not restart the server" beside "restart the server", and 14 March beside 15 March.
 So the semantic layer compares only texts whose facts are equal, in their order: numbers and dates, negations and
-opposites, names, code, the language. This loses some true matches and prevents the false ones; each guard can be
-switched off (``semantic_cache.guards``).
+opposites, names, code, directions, the language. This loses some true matches and prevents the false ones; each
+guard can be switched off (``semantic_cache.guards``).
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from typing import Literal, get_args
 
 from policies.caching.fact_words import FUNCTION_WORDS, NEGATIONS, NUMBER_WORDS, OPPOSITES, TIME_WORDS
 
-Guard = Literal["numbers", "negation", "names", "code", "language"]
-GUARDS: frozenset[str] = frozenset(get_args(Guard))
+Guard = Literal["numbers", "negation", "names", "code", "order", "language", "words"]
+GUARDS: frozenset[str] = frozenset(get_args(Guard)) - {"words"}
+"""Those that work unless the operator says otherwise. ``words`` (the same content words, but for their order and
+endings) leaves little more than rephrased small words, and is for those who cannot bear a wrong answer."""
 
+_LETTERS = re.compile(r"[^\W\d_]+")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,:/-]\d+)*|[^\s\w]|_")
-_IDENTIFIER = re.compile(r"[^\s,;!?()\[\]{}<>\"'«»“”]+")
+_IDENTIFIER = re.compile(r"[^\s,;!?()\[\]{}\"'«»“”]+")
+_DIRECTION = re.compile(r"([^\W\d_]+) (?:to|into|than|versus|vs|over|from) ([^\W\d_]+)")
 _SENTENCE_END = frozenset(".!?:\n")
 _MIXED = re.compile(r"[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z]|_|[A-Za-z]\.[A-Za-z]|/|\\|--|[=<>|&@#$%^~*+]")
 _NEGATIVE_PREFIX = re.compile(
@@ -48,6 +52,11 @@ def facts_of(text: str, guards: frozenset[str] = GUARDS) -> bytes:
         facts += [f"code {span}" for span in _CODE.findall(text)]
         rest = _CODE.sub(" ", text)
         facts += [f"code {word}" for raw in _IDENTIFIER.findall(rest) if _MIXED.search(word := raw.rstrip(".:"))]
+    if "order" in guards:
+        pairs = _DIRECTION.findall(text.casefold())
+        facts += [f"from {one} to {other}" for one, other in pairs if not {one, other} & FUNCTION_WORDS["en"]]
+    if "words" in guards:
+        facts += sorted({f"word {stem}" for stem in map(_stem, _LETTERS.findall(text.casefold())) if stem})
     facts += _words(_CODE.sub(" ", text), guards)
     return "\n".join(facts).encode()
 
@@ -73,6 +82,13 @@ def _words(text: str, guards: frozenset[str]) -> list[str]:
     return facts
 
 
+def _stem(word: str) -> str:
+    """A content word without the commonest endings; nothing for a function word."""
+    if any(word in listed for listed in FUNCTION_WORDS.values()):
+        return ""
+    return re.sub(r"(?:ing|ed|es|s|e)$", "", word) if len(word) > 4 else word
+
+
 def _is_name(word: str, *, opens_sentence: bool) -> bool:
     """A capitalised word inside a sentence, or one in capitals anywhere. ``I`` is nobody's name."""
     if word == "I" or not word[0].isupper():
@@ -89,7 +105,7 @@ def language_of(text: str) -> str:
         return "none"
     if script != "latin":
         return script
-    words = [word.casefold() for word in re.findall(r"[^\W\d_]+", text)]
+    words = _LETTERS.findall(text.casefold())
     hits = {name: sum(word in listed for word in words) for name, listed in FUNCTION_WORDS.items()}
     ranked = sorted(hits, key=lambda name: -hits[name])
     return ranked[0] if hits[ranked[0]] > hits[ranked[1]] else "?"

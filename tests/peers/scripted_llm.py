@@ -52,6 +52,7 @@ class ScriptedLLM:
     seen: list[Seen] = field(default_factory=list)
     bill: list[replies.Tokens] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    vector: Callable[[str], list[float]] = field(default=lambda _: [0.25, -0.5, 1.0])
     tokens: replies.Tokens = field(default_factory=replies.Tokens)
     gate: asyncio.Event | None = None
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -62,6 +63,7 @@ class ScriptedLLM:
         """Forget requests, plan and faults."""
         self.plan, self.seen, self.bill, self.faults = [], [], [], []
         self.tokens, self.gate = replies.Tokens(), None
+        self.vector = lambda _: [0.25, -0.5, 1.0]
         self.arrived, self.gone = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def __aenter__(self) -> ScriptedLLM:
@@ -143,12 +145,11 @@ class ScriptedLLM:
 
     async def _embeddings(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        vector = [0.25, -0.5, 1.0]
-        encoded: Any = vector
+        vectors: list[Any] = [self.vector(str(text)) for text in inputs]
         if body.get("encoding_format") == "base64":
-            encoded = base64.b64encode(struct.pack("<3f", *vector)).decode()
+            vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
         tokens = self._billed()
-        data = [{"object": "embedding", "index": i, "embedding": encoded} for i in range(len(inputs))]
+        data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
         usage = {"prompt_tokens": tokens.input, "total_tokens": tokens.input}
         return web.json_response({"object": "list", "model": body["model"], "data": data, "usage": usage})
 

@@ -139,6 +139,7 @@ async def test_a_run_is_counted_alike_and_ends_alike(redis: RedisServer) -> None
         lifetime_ns=600 * NANO,
     )  # fmt: skip
     shared = RedisCounters(redis.url)
+    await redis.flush()  # its clock only goes forward, and other tests have set it
     for counters in (MemoryCounters(), shared):
         assert await counters.meter([run], ("requests", "tool_calls"), START_NS) is None
         assert await counters.meter([run], ("requests", "tool_calls"), START_NS) is None

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis.asyncio
+
 from tests.support.gateway import ROOT
 
 READY_S = 30.0
@@ -63,13 +65,14 @@ class RedisServer:
     durable: bool
     """Every write is on the disk before its answer: what a test kills, it finds again."""
     process: subprocess.Popen[bytes] | None = None
+    program: str = "redis-server"
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         command += ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else []
         command += ["--save", "", "--daemonize", "no"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -81,11 +84,20 @@ class RedisServer:
             self.process.wait()
             self.process = None
 
+    async def flush(self) -> None:
+        """Forget everything."""
+        async with redis.asyncio.Redis.from_url(self.url) as client:
+            await client.flushall()
+
+
+REDIS8 = str(ROOT / ".cache" / "redis8" / "redis-server")
+"""One with vector sets, where ``make test`` puts it."""
+
 
 @contextmanager
-def redis_server(directory: Path, *, durable: bool = True) -> Iterator[RedisServer]:
+def redis_server(directory: Path, *, durable: bool = True, program: str = "redis-server") -> Iterator[RedisServer]:
     directory.mkdir(parents=True, exist_ok=True)
-    server = RedisServer(directory, free_port(), durable)
+    server = RedisServer(directory, free_port(), durable, program=program)
     server.start()
     try:
         yield server
