@@ -204,10 +204,11 @@ def _show_totals(totals: list[dict[str, Any]], by: str, *, as_json: bool) -> Non
         for total in totals:
             typer.echo(json.dumps(total))
         return
-    table = Table(by, "calls", "refused", "failed", "input", "output", "cost", box=None)
+    table = Table(by, "calls", "refused", "failed", "input", "output", "cost", "cached", "saved", box=None)
     for total in totals:
         counts = (str(total[name]) for name in ("calls", "refused", "failed", "input_tokens", "output_tokens"))
-        table.add_row(total["group"] or "-", *counts, dollars(total["cost_nano"]))
+        saved = (str(total["cached"]), dollars(total["saved_nano"]))
+        table.add_row(total["group"] or "-", *counts, dollars(total["cost_nano"]), *saved)
     out.print(table)
 
 

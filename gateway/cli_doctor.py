@@ -22,10 +22,13 @@ def doctor(
     else:
         _show_doctor(said)
     bad = any(s["state"] not in ("ok", "connecting") for s in said["servers"]) or any(
-        said[store]["state"] != "ok" for store in ("ledger", "counters")
+        said[store]["state"] not in ("ok", "off") for store in _STORES
     )
     if bad:
         raise typer.Exit(1)
+
+
+_STORES = ("ledger", "counters", "cache")
 
 
 def _show_doctor(said: dict[str, Any]) -> None:
@@ -43,7 +46,7 @@ def _show_doctor(said: dict[str, Any]) -> None:
     for provider in said["providers"]:
         providers.add_row(provider["name"], provider["type"], provider["state"], provider["reason"] or "")
     out.print(providers)
-    for store in ("ledger", "counters"):
+    for store in _STORES:
         out.print(f"{store}: {said[store]['state']} {said[store]['reason'] or ''}", markup=False)
 
 

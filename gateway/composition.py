@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -14,15 +13,16 @@ from gateway.admin.app import admin_app
 from gateway.admin.cache_reports import CacheParts
 from gateway.admin.operations import Operations
 from gateway.admin.prices import Prices
-from gateway.cache_policy import cache_policy_of
+from gateway.cache_policy import cache_policy_of, cache_wanted
 from gateway.caches import embedder_of, open_cache
 from gateway.compile import expected_output_of, members_of, providers_of, tool_prices_of
 from gateway.config.models import Config
-from gateway.door import LOOPBACK_NAMES, App, Door, HostPolicy
+from gateway.door import App, Door, host_policy
 from gateway.embedding import RouteEmbedder
 from gateway.keyring import Keyring
 from gateway.price_book import PriceBook
-from gateway.reports import GatewayReports
+from gateway.reports import GatewayReports, ReportParts
+from gateway.routes import ANTHROPIC, ANTHROPIC_ROUTES, BY_OPERATION, MODEL_ROUTES
 from gateway.sampling import GatewaySampler
 from gateway.state import StateDir, StateError
 from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
@@ -34,7 +34,7 @@ from gateway.surfaces.model_lists import ModelList, hello
 from gateway.surfaces.models import Front, ModelSurface
 from gateway.telemetry import Telemetry
 from gateway.transport import AiohttpTransport
-from gateway.upkeep import expire_rows, follow_changes
+from gateway.upkeep import expire_rows, follow_changes, forget_quietly
 from mcp_hub.bridge import BridgeParts
 from mcp_hub.cursors import Cursors
 from mcp_hub.dispatch import ToolPrice
@@ -45,6 +45,8 @@ from mcp_hub.seams import Notification
 from mcp_hub.session_key import SessionKey
 from mcp_hub.upstream.supervisor import Supervisor, SupervisorSettings
 from mcp_hub.wire.client_sessions import ClientSessions
+from policies.caching.cache import Cache
+from policies.caching.vocabulary import Selector
 from policies.egress import EgressGuard
 from policies.identity import Directory
 from policies.key_hashing import KeyHasher
@@ -54,12 +56,7 @@ from policies.runs import ToolUseIndex
 from policies.sealing import Sealer
 from policies.trip import Terms
 from policies.windows import SECOND_NS
-from providers.dialects.anthropic import AnthropicCountTokens, AnthropicMessages
-from providers.dialects.base import Dialect
 from providers.dialects.openai import refusal_body
-from providers.dialects.openai_chat import OpenAIChat
-from providers.dialects.openai_embeddings import OpenAIEmbeddings
-from providers.dialects.openai_responses import OpenAIResponses
 from providers.executor import ModelBounds, ModelExecutor
 from providers.price_catalogue import PriceCatalogue
 from providers.routing import Router
@@ -71,19 +68,6 @@ DRAIN_S = 5.0
 DEADLINE_S = 600.0
 TOOL_DEADLINE_S = 3600.0
 """How long one call of a tool may take with all its questions: a person may think for a while."""
-
-_ANTHROPIC = AnthropicMessages()
-_OPENAI: tuple[tuple[str, Dialect], ...] = (
-    ("/v1/chat/completions", OpenAIChat()),
-    ("/v1/responses", OpenAIResponses()),
-    ("/v1/embeddings", OpenAIEmbeddings()),
-)
-MODEL_ROUTES = (*_OPENAI, *((f"/openai{path}", dialect) for path, dialect in _OPENAI))
-ANTHROPIC_ROUTES: tuple[tuple[str, Dialect], ...] = (
-    ("/anthropic/v1/messages", _ANTHROPIC),
-    ("/anthropic/v1/messages/count_tokens", AnthropicCountTokens()),
-)
-"""With ``MODEL_ROUTES``, every route that can spend money on a model: each is a ``ModelSurface``."""
 
 
 class Gateway:
@@ -133,6 +117,7 @@ class Gateway:
         if isinstance(embedder, RouteEmbedder):
             embedder.passage = self._passage
         self._tasks: list[asyncio.Task[None]] = []
+        self._forgetting: set[asyncio.Task[None]] = set()
         self.door = self._build_door(config, state, host, tool_uses)
 
     async def start(self) -> None:
@@ -174,6 +159,8 @@ class Gateway:
         self._tool_price = tool_prices_of(config)
         if self._cache is not None:
             self._cache.policy = cache_policy_of(config)
+        elif cache_wanted(config):
+            log.warning("configuration_needs_restart", block="cache", reason="the process started without a cache")
         self._keyring.load(config)
         self._tasks.append(asyncio.get_running_loop().create_task(self._restore(), name="restore"))
         members = members_of(config)
@@ -194,7 +181,15 @@ class Gateway:
         await self._transport.close()
 
     def _member_spoke(self, key: SessionKey, notification: Notification) -> None:
-        self._hub.notified(key, notification)
+        stale = self._hub.notified(key, notification)
+        if stale is not None and self._cache is not None and self._cache.policy.keeps_results:
+            self._forget(self._cache, Selector(server=key.server, tool=stale or None))
+
+    def _forget(self, cache: Cache, wanted: Selector) -> None:
+        """What a member said is out of date."""
+        forgetting = asyncio.get_running_loop().create_task(forget_quietly(cache, wanted))
+        self._forgetting.add(forgetting)
+        forgetting.add_done_callback(self._forgetting.discard)
 
     def _route(self, config: Config) -> Router:
         catalogue = PriceCatalogue(config.budgets.unknown_price, self._clock, self._prices.overrides)
@@ -226,15 +221,18 @@ class Gateway:
             **{f"{path}/": app for path, app in lists.items()},
         }
         reports = GatewayReports(
-            self._hub,
-            self._supervisor,
-            lambda: self._router,
-            self._keyring,
-            self._ledger,
-            self._counters.failing,
-            self._clock,
-            config.mcp.client_alias_budget,
-            deny_in_outage=config.budgets.on_store_outage == "deny",
+            ReportParts(
+                hub=self._hub,
+                supervisor=self._supervisor,
+                router=lambda: self._router,
+                keyring=self._keyring,
+                ledger=self._ledger,
+                cache=self._cache,
+                counters_fail=self._counters.failing,
+                clock=self._clock,
+                client_prefix=config.mcp.client_alias_budget,
+                deny_in_outage=config.budgets.on_store_outage == "deny",
+            )
         )
         operations = Operations(
             reports,
@@ -245,10 +243,9 @@ class Gateway:
             self._clock,
         )
         prices = Prices(self._prices, lambda: self._router)
-        dialects = {dialect.operation: dialect for _, dialect in (*_OPENAI, *ANTHROPIC_ROUTES)}
-        kept = CacheParts(self._passage.look_up, self._keyring, self._executor, dialects, self._ledger)
+        kept = CacheParts(self._passage.look_up, self._keyring, self._executor, BY_OPERATION, self._ledger)
         admin = admin_app(operations, self._keyring, self._ledger, prices, kept, state.admin_token())
-        return Door(_host_policy(config, host), exact, prefixed, admin)
+        return Door(host_policy(config, host), exact, prefixed, admin)
 
     def _model_lists(self) -> dict[str, App]:
         paths = (("/v1/models", "openai"), ("/openai/v1/models", "openai"), ("/anthropic/v1/models", "anthropic"))
@@ -258,7 +255,7 @@ class Gateway:
                 path,
                 self._directory,
                 lambda: self._router,
-                refusal_body if shape == "openai" else _ANTHROPIC.refusal_body,
+                refusal_body if shape == "openai" else ANTHROPIC.refusal_body,
             )
             for path, shape in paths
         }
@@ -298,15 +295,3 @@ class Gateway:
                 public_url=public_url_of(config.server.public_url),
             )
         )
-
-
-def _host_policy(config: Config, host: str | None) -> HostPolicy:
-    """Loopback names, the public name, and what the operator allows."""
-    server = config.server
-    names = {*LOOPBACK_NAMES, *(h.lower() for h in server.allowed_hosts)}
-    if server.public_url is not None:
-        names.add((urlsplit(server.public_url).hostname or "").lower())
-    bound = host or server.host
-    if bound not in ("0.0.0.0", "::"):  # compared, not bound
-        names.add(f"[{bound}]" if ":" in bound else bound.lower())
-    return HostPolicy(frozenset(names), frozenset(server.allowed_origins))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
+from gateway.config.models import Config
 from gateway.surfaces.http import Receive, Scope, Send, send_json
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -89,3 +90,15 @@ class Door:
         if app is None:
             app = next((found for prefix, found in self._prefixed if path.startswith(prefix)), self._rest)
         await app(scope, receive, send)
+
+
+def host_policy(config: Config, host: str | None) -> HostPolicy:
+    """Loopback names, the public name, and what the operator allows."""
+    server = config.server
+    names = {*LOOPBACK_NAMES, *(h.lower() for h in server.allowed_hosts)}
+    if server.public_url is not None:
+        names.add((urlsplit(server.public_url).hostname or "").lower())
+    bound = host or server.host
+    if bound not in ("0.0.0.0", "::"):  # compared, not bound
+        names.add(f"[{bound}]" if ":" in bound else bound.lower())
+    return HostPolicy(frozenset(names), frozenset(server.allowed_origins))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.admin.operations import Health
@@ -12,6 +13,7 @@ from mcp_hub.members import Member
 from mcp_hub.naming import MAX_NAME, exposed_name
 from mcp_hub.upstream.supervisor import Supervisor
 from policies.admission import Subject
+from policies.caching.cache import Cache
 from policies.journaled_ledger import JournaledLedger
 from policies.types import Refusal
 from providers.routing import Router
@@ -20,70 +22,73 @@ BYTES_PER_TOKEN = 4
 NS = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class ReportParts:
+    """What there is to tell about. Callables: what changes with a reload or by the minute."""
+
+    hub: Hub
+    supervisor: Supervisor
+    router: Callable[[], Router]
+    keyring: Keyring
+    ledger: JournaledLedger
+    cache: Cache | None
+    counters_fail: Callable[[], str | None]
+    clock: Callable[[], int]
+    client_prefix: int
+    deny_in_outage: bool
+
+
 class GatewayReports:
     """``gateway.admin.operations.Reports`` of one process."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        supervisor: Supervisor,
-        router: Callable[[], Router],
-        keyring: Keyring,
-        ledger: JournaledLedger,
-        counters_fail: Callable[[], str | None],
-        clock: Callable[[], int],
-        client_prefix: int,
-        *,
-        deny_in_outage: bool,
-    ) -> None:
-        self._counters_fail = counters_fail
-        self._deny_in_outage = deny_in_outage
-        self._hub = hub
-        self._supervisor = supervisor
-        self._router = router
-        self._keyring = keyring
-        self._ledger = ledger
-        self._clock = clock
-        self._client_prefix = client_prefix
+    def __init__(self, parts: ReportParts) -> None:
+        self._parts = parts
 
     def ready(self) -> Health:
         reasons: list[str] = []
-        if self._ledger.failing:
-            reasons.append(f"the ledger store fails: {self._ledger.failing}")
-        counters = self._counters_fail()
+        if self._parts.ledger.failing:
+            reasons.append(f"the ledger store fails: {self._parts.ledger.failing}")
+        counters = self._parts.counters_fail()
         if counters is not None:
             reasons.append(f"the counter store fails: {counters}")
-        if counters is not None and self._deny_in_outage:
+        if counters is not None and self._parts.deny_in_outage:
             return Health("not_ready", tuple(reasons))
         return Health("degraded" if reasons else "ready", tuple(reasons))
 
     def doctor(self) -> dict[str, Any]:
-        now = self._clock()
-        servers = [self._server(member, now) for member in self._hub.members()]
+        now = self._parts.clock()
+        servers = [self._server(member, now) for member in self._parts.hub.members()]
         providers = [
             {"name": p.name, "type": p.kind, "state": "disabled" if p.disabled else "ready", "reason": p.disabled}
-            for p in self._router().providers
+            for p in self._parts.router().providers
         ]
         return {
             "servers": servers,
-            "sessions": self._supervisor.health(),
+            "sessions": self._parts.supervisor.health(),
             "providers": providers,
-            "ledger": {"state": "failing" if self._ledger.failing else "ok", "reason": self._ledger.failing},
-            "counters": {"state": "failing" if self._counters_fail() else "ok", "reason": self._counters_fail()},
+            "ledger": {
+                "state": "failing" if self._parts.ledger.failing else "ok",
+                "reason": self._parts.ledger.failing,
+            },
+            "cache": self._cache(),
+            "counters": {
+                "state": "failing" if self._parts.counters_fail() else "ok",
+                "reason": self._parts.counters_fail(),
+            },
         }
 
     def explain(self, key: str, model: str | None, tool: str | None) -> dict[str, Any] | None:
-        found = self._keyring.find(key)
+        found = self._parts.keyring.find(key)
         if found is None:
             return None
         said: dict[str, Any] = {"key": key, "team": found.principal.team, "customer": found.principal.customer}
         if tool is not None:
             server, _, name = tool.partition("/")
             decision = found.grants.decide(Subject("tool", server, name))
-            snapshot = self._hub.snapshot(server)
+            snapshot = self._parts.hub.snapshot(server)
             offered = snapshot is not None and any(item.name == name for item in snapshot.items["tools"])
             return {**said, "tool": tool, "allowed": decision.allowed, "reason": decision.reason, "offered": offered}
-        router = self._router()
+        router = self._parts.router()
         candidates = router.explain(found, model or "")
         routes = [router.route(found, model or "", kind) for kind in ("openai", "anthropic")]
         targets = [t for route in routes if not isinstance(route, Refusal) for t in route]
@@ -97,10 +102,17 @@ class GatewayReports:
             "route": [{"provider": t.owner, "model": t.name, "price": t.price.source} for t in targets],
         }
 
+    def _cache(self) -> dict[str, Any]:
+        cache = self._parts.cache
+        if cache is None:
+            return {"state": "off", "reason": None}
+        reason = cache.answers.failing or (cache.semantic.failing if cache.semantic is not None else None)
+        return {"state": "failing" if reason else "ok", "reason": reason}
+
     def _server(self, member: Member, now: int) -> dict[str, Any]:
         said = member.outcome.render(now)
-        said["transport"] = self._supervisor.transport(member.name)
-        said["isolation"] = self._supervisor.terms(member.name).isolation
+        said["transport"] = self._parts.supervisor.transport(member.name)
+        said["isolation"] = self._parts.supervisor.terms(member.name).isolation
         if member.failure is not None:
             said["last_failure"] = {
                 "stage": member.failure.stage,
@@ -113,14 +125,14 @@ class GatewayReports:
             return said
         tools = snapshot.items["tools"]
         size = sum(len(raw) for item in tools for raw in map(bytes, item.raw.values()))
-        prefix = self._supervisor.terms(member.name).prefix or member.name
-        names = [exposed_name(prefix, item.name, self._client_prefix) for item in tools]
+        prefix = self._parts.supervisor.terms(member.name).prefix or member.name
+        names = [exposed_name(prefix, item.name, self._parts.client_prefix) for item in tools]
         longest = max(map(len, names), default=0)
         said.update(
             era=snapshot.era,
             tools=len(tools),
             tools_tokens=size // BYTES_PER_TOKEN,
-            name_budget_left=MAX_NAME - self._client_prefix - longest,
+            name_budget_left=MAX_NAME - self._parts.client_prefix - longest,
             unusable_items=snapshot.unusable,
         )
         return said

@@ -36,6 +36,13 @@ class Telemetry:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self._cache = Counter(
+            "tollkeeper_cache", "What the cache said of calls that took part.", ("kind", "said"), registry=self.registry
+        )
+        self._saved = Counter(
+            "tollkeeper_cache_saved_nanodollars", "Cost that the cache saved.", ("kind",), registry=self.registry
+        )
+        self._cache_children: dict[tuple[str, str], Counter] = {}
         self._call_children: dict[tuple[str, str, str, str], Counter] = {}
         self._token_children: dict[str, tuple[Counter, Counter]] = {}
         self._cost_children: dict[tuple[str, str], Counter] = {}
@@ -50,6 +57,8 @@ class Telemetry:
             child = self._call_children[labels] = self._calls.labels(*labels)
         child.inc()
         self._observe_duration(row)
+        if row.cache is not None:
+            self._observe_cache(row, row.cache)
         if row.basis == "none":
             return
         if row.input_tokens or row.output_tokens:
@@ -60,6 +69,15 @@ class Telemetry:
             if cost is None:
                 cost = self._cost_children[spent] = self._cost.labels(*spent)
             cost.inc(row.cost_nano)
+
+    def _observe_cache(self, row: LedgerRow, cache: str) -> None:
+        said = row.kind, cache.partition(":")[0]
+        child = self._cache_children.get(said)
+        if child is None:
+            child = self._cache_children[said] = self._cache.labels(*said)
+        child.inc()
+        if row.saved_nano:
+            self._saved.labels(row.kind).inc(row.saved_nano)
 
     def _observe_duration(self, row: LedgerRow) -> None:
         duration = self._duration_children.get(row.kind)

@@ -13,6 +13,9 @@ from gateway.config.server import Ledger
 from gateway.keyring import Keyring
 from gateway.price_book import PriceBook
 from gateway.stores import Books
+from policies.caching.cache import Cache
+from policies.caching.stores import CacheUnavailable
+from policies.caching.vocabulary import Selector
 from policies.journaled_ledger import JournaledLedger
 from policies.ledger_queries import LedgerStore
 from policies.windows import SECOND_NS
@@ -39,6 +42,14 @@ async def expire_rows(ledger: JournaledLedger, kept: Callable[[], Ledger], clock
 
 def _expire(horizon_ns: int, most: int, store: LedgerStore) -> int:
     return store.delete_before(horizon_ns, RETENTION_BATCH) + store.delete_beyond(most, RETENTION_BATCH)
+
+
+async def forget_quietly(cache: Cache, wanted: Selector) -> None:
+    """Forget kept results that a server called out of date; nobody waits for it."""
+    try:
+        await cache.clear(wanted)
+    except CacheUnavailable as error:
+        log.warning("stale_results_not_forgotten", reason=str(error))
 
 
 async def follow_changes(keyring: Keyring, prices: PriceBook, books: Books) -> None:

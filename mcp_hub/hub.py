@@ -160,14 +160,19 @@ class Hub:
         """Notices that the viewer's own view changed."""
         return self.subscriptions.add(viewer)
 
-    def notified(self, key: SessionKey, notification: Notification) -> None:
-        """A member spoke outside of a request."""
+    def notified(self, key: SessionKey, notification: Notification) -> str | None:
+        """A member spoke outside of a request. What it called out of date: ``server/uri`` of one resource, or an
+        empty text for all that it offers; ``None``: nothing."""
         if notification.method in _CHANGES:
             self._members.changed(key)
-        elif notification.method == UPDATED:
-            self.watches.updated(key, _uri(notification))
-        elif notification.method == VISITED and key.partition:
+            return ""
+        if notification.method == UPDATED:
+            uri = _uri(notification)
+            self.watches.updated(key, uri)
+            return f"{key.server}/{uri}"
+        if notification.method == VISITED and key.partition:
             self.subscriptions.tell(key.partition.partition("/")[0], notification)
+        return None
 
     def suspect(self, server: str) -> None:
         """A call found ``server`` broken: look again at once, so that lists and ``doctor`` tell of it."""

@@ -47,6 +47,9 @@ class Total(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     cost_nano: int
+    cached: int = 0
+    saved_nano: int = 0
+    """What the cache saved."""
 
 
 class UsageSum(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ and ``stats`` and the log say so.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from policies.types import CallContext
 
 log = structlog.get_logger("tollkeeper.cache")
 SECOND_NS = 1_000_000_000
+RECENT = 64
+"""Clearings that are remembered, so that an answer under way then is not kept afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Cache:
         self.entry_bytes = entry_bytes
         """A longer answer is not kept."""
         self._clock = clock
-        self._cleared_ns = 0
+        self._cleared: deque[tuple[int, Selector]] = deque(maxlen=RECENT)
+        self._cleared_before_ns = 0
+        """Up to here the clearings are no longer known one by one."""
         self._adding: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -97,7 +102,7 @@ class Cache:
         ttl = query.ttl_s if kept.ttl_s is None else kept.ttl_s if query.ttl_s is None else min(query.ttl_s, kept.ttl_s)
         if not query.store or not ttl or ttl <= 0 or (kept.calls_tools and not query.tool_answers):
             return
-        if query.asked_ns <= self._cleared_ns or len(kept.data) > self.entry_bytes:
+        if len(kept.data) > self.entry_bytes:
             return
         entry = Entry(
             id=query.id,
@@ -118,6 +123,8 @@ class Cache:
             tool_use_ids=kept.tool_use_ids,
             data=kept.data,
         )
+        if self._is_stale(entry, query.asked_ns):
+            return
         self.answers.put(entry)
         if self.semantic is not None and query.semantic is not None and likeness is not None:
             # Behind the answer: a vector store may be across a network.
@@ -128,9 +135,17 @@ class Cache:
     async def clear(self, wanted: Selector) -> int:
         """Forget what matches; how many. An answer that was asked for before now is not kept after it. Raises
         ``CacheUnavailable``."""
-        self._cleared_ns = self._clock()
+        if len(self._cleared) == RECENT:
+            self._cleared_before_ns = self._cleared[0][0]
+        self._cleared.append((self._clock(), wanted))
         gone = await self.answers.remove(wanted)
         if self.semantic is not None and gone:
             await self.semantic.forget(gone)
         log.info("cache_cleared", entries=len(gone))
         return len(gone)
+
+    def _is_stale(self, entry: Entry, asked_ns: int) -> bool:
+        """It was asked for before somebody had such answers forgotten."""
+        if asked_ns <= self._cleared_before_ns:
+            return True
+        return any(asked_ns <= at and wanted.matches(entry) for at, wanted in self._cleared)

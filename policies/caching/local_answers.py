@@ -63,7 +63,7 @@ class LocalAnswers:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "answers") if file is not None else None
         self._writer: asyncio.Task[None] | None = None
-        self._failing: str | None = None
+        self.failing: str | None = None
 
     async def start(self) -> None:
         if self._file is None:
@@ -71,7 +71,7 @@ class LocalAnswers:
         try:
             self._in_file = await self._run(self._file.open, self._clock())
         except CacheUnavailable as error:
-            self._failing = str(error)
+            self.failing = str(error)
             return
         self._writer = asyncio.get_running_loop().create_task(self._write_behind(), name="answers")
 
@@ -83,7 +83,7 @@ class LocalAnswers:
             try:
                 entry = await self._run(self._file.read, entry_id)
             except CacheUnavailable as error:
-                self._failing = str(error)
+                self.failing = str(error)
                 return None
             if entry is None or entry_id not in self._in_file:
                 return None
@@ -128,7 +128,7 @@ class LocalAnswers:
     async def stats(self) -> StoreStats:
         kind = "memory" if self._file is None else "sqlite"
         count = len(self._memory.keys() | self._in_file.keys())
-        return StoreStats(store=kind, entries=count, bytes=self._bytes, failing=self._failing)
+        return StoreStats(store=kind, entries=count, bytes=self._bytes, failing=self.failing)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -168,9 +168,9 @@ class LocalAnswers:
         try:
             for entry_id in await self._run(self._file.write, batch, self._clock()):
                 self._in_file.pop(entry_id, None)
-            self._failing = None
+            self.failing = None
         except CacheUnavailable as error:
-            self._failing = str(error)
+            self.failing = str(error)
             for entry in batch:
                 self._in_file.pop(entry.id, None)
 

@@ -70,6 +70,11 @@ class CachePolicy:
     """Tools whose results may be kept, with seconds, the most specific first."""
     semantic: SemanticRules | None = None
 
+    @property
+    def keeps_results(self) -> bool:
+        """Results of tools or resources are kept."""
+        return self.enabled or bool(self.tools)
+
     def plan(self, key: VirtualKey, asked: Asked, describe: Describe, wish: Wish, now_ns: int) -> Plan:
         """Whether and how the call of ``key`` takes part. ``describe`` reads the request: only when it may."""
         ttl_s = self._ttl_s(key, asked, wish)

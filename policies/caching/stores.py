@@ -26,7 +26,10 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerStore(Protocol):
-    """Entries by id. A store that fails answers like an empty one, and says so in ``stats``."""
+    """Entries by id. A store that fails answers like an empty one, and says so."""
+
+    failing: str | None
+    """Why it does not work now."""
 
     async def start(self) -> None: ...
 

@@ -92,6 +92,8 @@ class RelationalLedger:
                 sa.func.sum(_TOKENS),
                 sa.func.sum(ledger.c.output_tokens),
                 cost,
+                sa.func.sum(sa.case((ledger.c.outcome == "cached", 1), else_=0)),
+                sa.func.sum(ledger.c.saved_nano),
             )
             .where(*_conditions(wanted))
             .group_by(label)

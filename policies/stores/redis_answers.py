@@ -44,7 +44,7 @@ class RedisAnswers:
         self._clock = clock
         self._writing: dict[bytes, Entry] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failing: str | None = None
+        self.failing: str | None = None
         self._again_s = 0.0
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class RedisAnswers:
             except (RedisError, OSError, TimeoutError) as error:
                 self._failed(error)
                 return None
-            self._failing = None
+            self.failing = None
             if meta is None or data is None:
                 return None
             entry = msgspec.structs.replace(_decode(meta), data=data)
@@ -108,7 +108,7 @@ class RedisAnswers:
                 count, size = count + 1, size + entry.size
         except CacheUnavailable as error:
             return StoreStats(store="redis", entries=count, bytes=size, failing=str(error))
-        return StoreStats(store="redis", entries=count, bytes=size, failing=self._failing)
+        return StoreStats(store="redis", entries=count, bytes=size, failing=self.failing)
 
     async def close(self) -> None:
         await self._written()
@@ -134,7 +134,7 @@ class RedisAnswers:
 
     def _failed(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if self._failing is None:
+        if self.failing is None:
             log.warning("cache_store_fails", reason=reason)
-        self._failing = reason
+        self.failing = reason
         self._again_s = time.monotonic() + PAUSE_S

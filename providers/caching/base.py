@@ -36,6 +36,8 @@ class Judgement:
 
 
 BAD = Judgement(good=False)
+BAD_SHAPE = (msgspec.MsgspecError, TypeError, KeyError, AttributeError, IndexError, ValueError)
+"""What reading an answer raises that has not the documented shape: such a one is passed on, and not kept."""
 
 
 class DialectCaching(Protocol):
@@ -69,11 +71,9 @@ def keep(caching: DialectCaching, form: str, data: bytes) -> Kept | None:
     """``data`` as an answer to be kept; ``None`` for one that must not be given again."""
     try:
         answer = msgspec.json.decode(data) if form == "body" else caching.assemble(events_of(data))
-    except msgspec.MsgspecError:
+        judged = caching.judge(answer) if isinstance(answer, dict) else BAD
+    except BAD_SHAPE:
         return None
-    if not isinstance(answer, dict):
-        return None
-    judged = caching.judge(answer)
     if not judged.good:
         return None
     ids = tuple(dict.fromkeys((*judged.ids, *judged.tool_use_ids)))

@@ -104,7 +104,7 @@ def _conversation(messages: Any, others: dict[str, bytes]) -> Conversation | Non
     system: list[str] = []
     rest: list[Any] = []
     for message in messages:
-        if not isinstance(message, dict) or message.get("role") not in _SPEAKERS:
+        if not isinstance(message, dict) or str(message.get("role")) not in _SPEAKERS:
             return None
         if message.get("tool_calls") or message.get("function_call"):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from policies.caching.vocabulary import Kept, Replayed
-from providers.caching.base import DialectCaching, events_of, mint
+from providers.caching.base import BAD_SHAPE, DialectCaching, events_of, mint
 from providers.dialects.base import Dialect, Headers, ModelRequest
 from providers.replies import HttpReply, StreamReply
 
@@ -16,18 +16,27 @@ _EVENTS: Headers = [("content-type", "text/event-stream; charset=utf-8"), ("cach
 def replay(dialect: Dialect, caching: DialectCaching, request: ModelRequest, kept: Kept) -> Replayed | None:
     """``kept`` as ``request`` wants it. ``None`` if it cannot be told in that form."""
     data, tool_use_ids = mint(kept)
-    if not request.stream:
-        body = data if kept.form == "body" else _body(caching, data)
-        return None if body is None else Replayed(HttpReply(200, _JSON, body), tool_use_ids)
-    stream: bytes | None = data if kept.form == "stream" else caching.explode(msgspec.json.decode(data))
+    try:
+        told = _stream(dialect, caching, request, kept, data) if request.stream else _whole(caching, kept, data)
+    except BAD_SHAPE:
+        return None
+    return None if told is None else Replayed(told, tool_use_ids)
+
+
+def _whole(caching: DialectCaching, kept: Kept, data: bytes) -> HttpReply | None:
+    if kept.form == "body":
+        return HttpReply(200, _JSON, data)
+    answer = caching.assemble(events_of(data))
+    return None if answer is None else HttpReply(200, _JSON, msgspec.json.encode(answer))
+
+
+def _stream(
+    dialect: Dialect, caching: DialectCaching, request: ModelRequest, kept: Kept, data: bytes
+) -> StreamReply | None:
+    stream = data if kept.form == "stream" else caching.explode(msgspec.json.decode(data))
     if stream is None:
         return None
     # Through the dialect's own reader: a client that did not ask for the usage chunk does not get it.
     reader = dialect.stream_reader(request)
     passed = reader.feed(stream) + reader.finish()
-    return Replayed(StreamReply(200, _EVENTS, passed), tool_use_ids) if reader.ended else None
-
-
-def _body(caching: DialectCaching, stream: bytes) -> bytes | None:
-    answer = caching.assemble(events_of(stream))
-    return None if answer is None else msgspec.json.encode(answer)
+    return StreamReply(200, _EVENTS, passed) if reader.ended else None

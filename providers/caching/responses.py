@@ -137,8 +137,8 @@ def _text(content: Any) -> tuple[str | None, Any]:
         return content, None
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         return None, None
-    texts = [str(part.get("text", "")) for part in content if part.get("type") in _TEXTS]
-    return "\n".join(texts), [part for part in content if part.get("type") not in _TEXTS] or None
+    texts = [str(part.get("text", "")) for part in content if str(part.get("type")) in _TEXTS]
+    return "\n".join(texts), [part for part in content if str(part.get("type")) not in _TEXTS] or None
 
 
 def _item_events(index: int, item: Answer) -> Iterator[Answer]:

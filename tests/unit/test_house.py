@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.composition import ANTHROPIC_ROUTES, MODEL_ROUTES
 from gateway.config.loader import load
+from gateway.routes import ANTHROPIC_ROUTES, MODEL_ROUTES
 from gateway.surfaces.mcp_requests import CALLS, LISTS
 from mcp_hub.dispatch import CALL_METHODS
 from mcp_hub.wire import legacy, modern
