@@ -31,6 +31,7 @@ prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed
 
 bench: $(VENV)/.dev services
 	$(BIN)/python -m bench.governance
+	$(BIN)/python -m bench.caching
 
 services:
 	@scripts/install_services

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from policies.caching.keys import short
 from policies.caching.policy import CachePolicy, Describe
 from policies.caching.semantic import Likeness, Semantic
 from policies.caching.stores import AnswerStore
@@ -112,7 +113,7 @@ class Cache:
             key=query.key,
             cache_key=query.cache_key,
             tags=query.tags,
-            fields=query.fields,
+            fields={name: short(value) for name, value in query.fields.items()},
             created_ns=now,
             expires_ns=now + int(ttl * SECOND_NS),
             provider=paid.provider,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from policies.caching.keys import short
 from policies.caching.vocabulary import Entry, Query
 
 MOST = 5
@@ -31,6 +32,7 @@ async def near_misses(query: Query, entries: AsyncIterator[Entry]) -> list[NearM
 
 
 def _differs(query: Query, entry: Entry) -> tuple[str, ...]:
-    names = sorted(query.fields.keys() | entry.fields.keys())
-    fields = tuple(name for name in names if query.fields.get(name) != entry.fields.get(name))
+    asked = {name: short(value) for name, value in query.fields.items()}
+    names = sorted(asked.keys() | entry.fields.keys())
+    fields = tuple(name for name in names if asked.get(name) != entry.fields.get(name))
     return fields if query.partition == entry.partition else ("partition", *fields)

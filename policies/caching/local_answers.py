@@ -19,6 +19,8 @@ from policies.caching.stores import CacheUnavailable, StoreStats
 from policies.caching.vocabulary import Entry, Selector
 
 R = TypeVar("R")
+BATCH_S = 0.2
+"""What a killed process loses of its last answers: they can be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ class LocalAnswers:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await asyncio.sleep(BATCH_S)  # gathers a batch
             # A batch under way is finished before the file is closed.
             await asyncio.shield(asyncio.ensure_future(self._flush()))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policies.caching.facts import facts_of
-from policies.caching.keys import digest, entry_id, partition_of, short
+from policies.caching.keys import digest, entry_id, partition_of
 from policies.caching.vocabulary import (
     OFF,
     Answerable,
@@ -126,7 +126,7 @@ class CachePolicy:
             key=key.principal.key,
             cache_key=named,
             tags=wish.tags,
-            fields={name: short(value) for name, value in described.fields.items()},
+            fields=described.fields,
             ttl_s=ttl_s,
             read=wish.read and wish.layer != "semantic",
             store=wish.store,
@@ -136,10 +136,11 @@ class CachePolicy:
         )
 
     def _semantic(self, partition: str, subject: str, asked: Answerable, wish: Wish) -> SemanticQuery | None:
-        rules, conversation = self.semantic, asked.conversation
-        if rules is None or conversation is None or wish.layer == "exact" or not wish.read:
+        rules = self.semantic
+        if rules is None or wish.layer == "exact" or not wish.read:
             return None
-        if conversation.messages > rules.most_messages or not conversation.text.strip():
+        conversation = asked.conversation()
+        if conversation is None or conversation.messages > rules.most_messages or not conversation.text.strip():
             return None
         embeds = rules.system_prompt == "embed" and conversation.system
         text = f"system: {conversation.system}\n{conversation.text}" if embeds else conversation.text

@@ -6,7 +6,7 @@ and the operator's ``CachePolicy`` makes of both a ``Query`` or a ``Bypass``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -74,6 +74,10 @@ def asked_of(call: Call) -> Asked:
     return Asked(call.kind, call.model if isinstance(call, ModelCall) else f"{call.server}/{call.name}")
 
 
+def _no_conversation() -> Conversation | None:
+    return None
+
+
 class Answerable(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one call, beside what is called, that can change its answer, and nothing else."""
 
@@ -81,7 +85,8 @@ class Answerable(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical bytes by name; which names there are counts too."""
     form: str = ""
     """How the answer is wanted: it counts for sharing a flight, not for a kept answer."""
-    conversation: Conversation | None = None
+    conversation: Callable[[], Conversation | None] = _no_conversation
+    """The request as the semantic layer reads it, read when that is asked."""
 
 
 class Bypass(msgspec.Struct, frozen=True):
@@ -117,8 +122,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """The virtual key's name."""
     cache_key: str | None = None
     tags: tuple[str, ...] = ()
-    fields: Mapping[str, str] = {}
-    """Short digest of each field, for explanations."""
+    fields: Mapping[str, bytes] = {}
+    """Canonical bytes of each field, for explanations."""
     ttl_s: int | None = None
     """``None``: what the answer's own hint says, and without one not at all."""
     read: bool = True
@@ -161,6 +166,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     cache_key: str | None = None
     tags: tuple[str, ...] = ()
     fields: Mapping[str, str] = {}
+    """Short digest of each field, for explanations."""
     created_ns: int
     expires_ns: int
     provider: str | None = None

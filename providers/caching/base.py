@@ -8,8 +8,7 @@ them for unique (the gate itself joins tool calls to model calls by them).
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ import msgspec
 
 from policies.caching.canonical import canonical, read_strictly
 from policies.caching.vocabulary import Answerable, Bypass, Conversation, Kept
+from policies.ids import new_id
 from policies.strict_json import StrictObject
 from providers.dialects.base import ModelRequest
 from providers.dialects.sse import EventCutter, data_of
@@ -55,16 +55,37 @@ class DialectCaching(Protocol):
         """The stream that tells a complete answer; ``None`` if it cannot be told so."""
 
 
-def canonical_fields(body: StrictObject, left_out: frozenset[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The fields that count: decoded, and as canonical bytes. Raises ``NotCanonical``."""
-    values: dict[str, Any] = {}
-    fields: dict[str, bytes] = {}
-    for name, raw in body.items():
-        if name in left_out:
-            continue
-        values[name] = read_strictly(raw)
-        fields[name] = canonical(values[name])
-    return values, fields
+class Fields:
+    """The fields of a body that count: canonical bytes by name, and their values. Raises ``NotCanonical``."""
+
+    __slots__ = ("_values", "canonical")
+
+    def __init__(self, body: StrictObject, left_out: frozenset[str]) -> None:
+        self.canonical: dict[str, bytes] = {}
+        self._values: dict[str, Any] = {}
+        for name, raw in body.items():
+            if name in left_out:
+                continue
+            data = bytes(raw)
+            if data[0] in _NESTED or b"\\" in data:
+                self.put(name, read_strictly(data))
+            else:
+                self.canonical[name] = data  # a plain scalar is spelled in one way only
+
+    def put(self, name: str, value: Any) -> None:
+        self._values[name] = value
+        self.canonical[name] = canonical(value)
+
+    def value(self, name: str) -> Any:
+        """The decoded value; ``None`` if there is none."""
+        if name not in self._values and name in self.canonical:
+            self._values[name] = msgspec.json.decode(self.canonical[name])
+        return self._values.get(name)
+
+    def others(self, *names: str) -> bytes:
+        """Canonical bytes of all fields but these."""
+        rest = (name for name in sorted(self.canonical) if name not in names)
+        return b"".join(name.encode() + b"\0" + self.canonical[name] + b"\0" for name in rest)
 
 
 def keep(caching: DialectCaching, form: str, data: bytes) -> Kept | None:
@@ -127,16 +148,14 @@ def spoken(turns: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{role}: {text}" for role, text in turns if text)
 
 
-def conversation_of(
-    turns: list[tuple[str, str]], system: list[str], rest: Any, fields: Mapping[str, bytes]
-) -> Conversation:
-    """``rest``: the messages without their texts; ``fields``: all other fields."""
-    others = b"".join(name.encode() + b"\0" + fields[name] + b"\0" for name in sorted(fields))
+def conversation_of(turns: list[tuple[str, str]], system: list[str], rest: Any, others: bytes) -> Conversation:
+    """``rest``: the messages without their texts; ``others``: all other fields."""
     return Conversation(
         text=spoken(turns), system="\n".join(system), messages=len(turns), rest=canonical(rest) + b"\0" + others
     )
 
 
+_NESTED = frozenset(b"{[")
 _PLAIN_ID = re.compile(r"[ -!#-\[\]-~]{1,200}")
 _PREFIX = re.compile(r"[A-Za-z]+[_-]")
 
@@ -155,4 +174,4 @@ def _places(data: bytes, ids: tuple[str, ...]) -> tuple[tuple[int, int, int], ..
 def _fresh(old: str) -> str:
     """A new id of the same kind: the vendor's prefix stays."""
     prefix = _PREFIX.match(old)
-    return (prefix.group() if prefix else "id_") + secrets.token_hex(12)
+    return new_id(prefix.group() if prefix else "id_")

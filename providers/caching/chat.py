@@ -7,7 +7,7 @@ from typing import Any
 
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Judgement, canonical_fields, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset(
@@ -39,13 +39,10 @@ class ChatCaching:
         if bytes(request.body.get("store", b"false")) not in (b"false", b"null"):
             return Bypass("stateful")
         try:
-            values, fields = canonical_fields(request.body, LEFT_OUT)
+            fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
-        return Answerable(
-            fields=fields,
-            conversation=_conversation(values.get("messages"), {n: f for n, f in fields.items() if n != "messages"}),
-        )
+        return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:
         choices = answer.get("choices")
@@ -96,8 +93,9 @@ class ChatCaching:
         return b"".join((*parts, b"data: [DONE]\n\n"))
 
 
-def _conversation(messages: Any, others: dict[str, bytes]) -> Conversation | None:
+def _conversation(fields: Fields) -> Conversation | None:
     """``None`` where tools spoke, or in a shape that is not known."""
+    messages = fields.value("messages")
     if not isinstance(messages, list):
         return None
     turns: list[tuple[str, str]] = []
@@ -116,7 +114,7 @@ def _conversation(messages: Any, others: dict[str, bytes]) -> Conversation | Non
         else:
             turns.append((message["role"], text))
         rest.append({**{k: v for k, v in message.items() if k != "content"}, "content": parts})
-    return conversation_of(turns, system, rest, others)
+    return conversation_of(turns, system, rest, fields.others("messages"))
 
 
 def _text(content: Any) -> tuple[str | None, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from policies.caching.canonical import NotCanonical, canonical
+from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Judgement, canonical_fields, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset({"model", "stream", "metadata", "service_tier", "cache_control"})
@@ -20,6 +20,7 @@ _STATEFUL = frozenset({"container", "mcp_servers"})
 _BILLING = re.compile(r"x-anthropic-billing-header:(?: ?[A-Za-z_]+=[^;\s]*;)+\s*")
 """Claude Code writes its version and a digest of the first message here: it changes, the answer does not. Nothing
 else may stand in that block."""
+_MARK = b'"cache_control"'
 _GOOD_ENDS = frozenset({"end_turn", "max_tokens", "stop_sequence", "tool_use"})
 _CONTINUED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
@@ -31,18 +32,15 @@ class MessagesCaching:
         if any(name in _STATEFUL and bytes(raw) not in (b"null", b"[]") for name, raw in request.body.items()):
             return Bypass("stateful")
         try:
-            values, fields = canonical_fields(request.body, LEFT_OUT)
+            fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
-        for name in ("system", "messages", "tools"):
-            if name in values:
-                values[name] = _without_marks(values[name] if name != "system" else _without_billing(values[name]))
-                fields[name] = canonical(values[name])
-        others = {name: field for name, field in fields.items() if name not in ("messages", "system")}
-        return Answerable(
-            fields=fields,
-            conversation=_conversation(values.get("messages"), values.get("system"), others),
-        )
+        if isinstance(system := fields.value("system"), list):
+            fields.put("system", _without_marks(_without_billing(system)))
+        for name in ("messages", "tools"):
+            if _MARK in fields.canonical.get(name, b""):
+                fields.put(name, _without_marks(fields.value(name)))
+        return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:
         content = answer.get("content")
@@ -96,9 +94,7 @@ def _block(item: Any) -> Any:
     return kept
 
 
-def _without_billing(system: Any) -> Any:
-    if not isinstance(system, list):
-        return system
+def _without_billing(system: list[Any]) -> list[Any]:
     return [
         block
         for block in system
@@ -106,8 +102,9 @@ def _without_billing(system: Any) -> Any:
     ]
 
 
-def _conversation(messages: Any, system: Any, others: dict[str, bytes]) -> Conversation | None:
+def _conversation(fields: Fields) -> Conversation | None:
     """``None`` where tools spoke, or in a shape that is not known."""
+    messages, system = fields.value("messages"), fields.value("system")
     if not isinstance(messages, list):
         return None
     instructions, system_rest = _text(system) if system is not None else ("", None)
@@ -123,7 +120,7 @@ def _conversation(messages: Any, system: Any, others: dict[str, bytes]) -> Conve
         rest.append({**{k: v for k, v in message.items() if k != "content"}, "content": parts})
     if instructions is None:
         return None
-    return conversation_of(turns, [instructions] if instructions else [], rest, others)
+    return conversation_of(turns, [instructions] if instructions else [], rest, fields.others("messages", "system"))
 
 
 def _text(content: Any) -> tuple[str | None, Any]:

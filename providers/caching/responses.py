@@ -12,7 +12,7 @@ from typing import Any
 
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Judgement, canonical_fields, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset(
@@ -42,12 +42,10 @@ class ResponsesCaching:
         if any(name in _STATEFUL and bytes(raw) not in _EMPTY for name, raw in request.body.items()):
             return Bypass("stateful")
         try:
-            values, fields = canonical_fields(request.body, LEFT_OUT)
+            fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
-        others = {name: field for name, field in fields.items() if name not in ("input", "instructions")}
-        conversation = _conversation(values.get("input"), values.get("instructions"), others)
-        return Answerable(fields=fields, conversation=conversation)
+        return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:
         output = answer.get("output")
@@ -94,10 +92,9 @@ class EmbeddingsCaching:
 
     def answerable(self, request: ModelRequest) -> Answerable | Bypass:
         try:
-            _, fields = canonical_fields(request.body, LEFT_OUT)
+            return Answerable(fields=Fields(request.body, LEFT_OUT).canonical)
         except NotCanonical:
             return Bypass("ambiguous")
-        return Answerable(fields=fields)
 
     def judge(self, answer: Answer) -> Judgement:
         return Judgement(bool(answer.get("data")))
@@ -109,8 +106,9 @@ class EmbeddingsCaching:
         return None
 
 
-def _conversation(asked: Any, instructions: Any, others: dict[str, bytes]) -> Conversation | None:
+def _conversation(fields: Fields) -> Conversation | None:
     """``None`` where tools or reasoning stand in the input, or in a shape that is not known."""
+    asked, instructions = fields.value("input"), fields.value("instructions")
     items = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
     if not isinstance(items, list):
         return None
@@ -129,7 +127,7 @@ def _conversation(asked: Any, instructions: Any, others: dict[str, bytes]) -> Co
         else:
             turns.append((role, text))
         rest.append({**{k: v for k, v in item.items() if k not in ("content", "id", "status")}, "content": parts})
-    return conversation_of(turns, system, rest, others)
+    return conversation_of(turns, system, rest, fields.others("input", "instructions"))
 
 
 def _text(content: Any) -> tuple[str | None, Any]:

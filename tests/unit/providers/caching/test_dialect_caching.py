@@ -20,9 +20,10 @@ from tests.peers import llm_replies as replies
 BILLING = "x-anthropic-billing-header: cc_version=2.1.330.%s; cc_entrypoint=sdk-cli; cch=00000;"
 
 
-def messages(system: Any, content: Any = "hi", **more: Any) -> Answerable | Bypass:
+def messages(system: Any, content: Any = "hi", **more: Any) -> Any:
     body = {"model": "m", "max_tokens": 5, "system": system, "messages": [{"role": "user", "content": content}], **more}
-    return MessagesCaching().answerable(AnthropicMessages().parse(json.dumps(body).encode()))
+    found = MessagesCaching().answerable(AnthropicMessages().parse(json.dumps(body).encode()))
+    return found.fields if isinstance(found, Answerable) else found
 
 
 def block(text: str, **more: Any) -> dict[str, Any]:
