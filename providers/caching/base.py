@@ -143,6 +143,30 @@ def event(data: Any, name: str | None = None) -> bytes:
     return head + b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
+def with_plain_links(value: Any, names: frozenset[str]) -> Any:
+    """``value`` with the ids that link tool calls to their results replaced by their order of appearance. They are
+    new in every conversation (the gate itself mints them), and which result answers which call stays.
+
+    ``names``: the keys that hold them, in objects of a kind that the caller has chosen."""
+    order: dict[str, str] = {}
+
+    def renamed(item: Any) -> Any:
+        if isinstance(item, list):
+            return [renamed(part) for part in item]
+        if not isinstance(item, dict):
+            return item
+        return {
+            name: order.setdefault(part, f"#{len(order)}")
+            if name in names and isinstance(part, str) and part
+            else renamed(part)
+            if name in _HOLDERS
+            else part
+            for name, part in item.items()
+        }
+
+    return renamed(value)
+
+
 def spoken(turns: Iterable[tuple[str, str]]) -> str:
     """The text of a conversation, a line for each turn."""
     return "\n".join(f"{role}: {text}" for role, text in turns if text)
@@ -155,6 +179,8 @@ def conversation_of(turns: list[tuple[str, str]], system: list[str], rest: Any, 
     )
 
 
+_HOLDERS = frozenset({"content", "tool_calls"})
+"""Keys below which blocks with such ids stand; what a tool is called with is not looked at."""
 _NESTED = frozenset(b"{[")
 _PLAIN_ID = re.compile(r"[ -!#-\[\]-~]{1,200}")
 _PREFIX = re.compile(r"[A-Za-z]+[_-]")

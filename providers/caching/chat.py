@@ -7,7 +7,7 @@ from typing import Any
 
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event, with_plain_links
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset(
@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
     }
 )
 """Fields that cannot change the answer: the form, who asks, what it costs."""
+_LINKS = frozenset({"id", "tool_call_id"})
 _SYSTEM = frozenset({"system", "developer"})
 _SPEAKERS = frozenset({"user", "assistant", *_SYSTEM})
 _GOOD_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
@@ -42,6 +43,8 @@ class ChatCaching:
             fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
+        if b'"tool_call_id"' in fields.canonical.get("messages", b""):
+            fields.put("messages", with_plain_links(fields.value("messages"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:

@@ -10,7 +10,7 @@ import msgspec
 
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event, with_plain_links
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset({"model", "stream", "metadata", "service_tier", "cache_control"})
@@ -20,6 +20,7 @@ _STATEFUL = frozenset({"container", "mcp_servers"})
 _BILLING = re.compile(r"x-anthropic-billing-header:(?: ?[A-Za-z_]+=[^;\s]*;)+\s*")
 """Claude Code writes its version and a digest of the first message here: it changes, the answer does not. Nothing
 else may stand in that block."""
+_LINKS = frozenset({"id", "tool_use_id"})
 _MARK = b'"cache_control"'
 _GOOD_ENDS = frozenset({"end_turn", "max_tokens", "stop_sequence", "tool_use"})
 _CONTINUED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
@@ -40,6 +41,8 @@ class MessagesCaching:
         for name in ("messages", "tools"):
             if _MARK in fields.canonical.get(name, b""):
                 fields.put(name, _without_marks(fields.value(name)))
+        if b'"tool_use_id"' in fields.canonical.get("messages", b""):
+            fields.put("messages", with_plain_links(fields.value("messages"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:

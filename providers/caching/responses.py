@@ -12,7 +12,7 @@ from typing import Any
 
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
-from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event
+from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event, with_plain_links
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset(
@@ -29,6 +29,7 @@ LEFT_OUT = frozenset(
     }
 )
 _STATEFUL = frozenset({"previous_response_id", "conversation", "background", "prompt"})
+_LINKS = frozenset({"call_id"})
 _EMPTY = (b"null", b"false")
 _TERMINAL = frozenset({"response.completed", "response.incomplete"})
 _SYSTEM = frozenset({"system", "developer"})
@@ -45,6 +46,8 @@ class ResponsesCaching:
             fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
+        if b'"call_id"' in fields.canonical.get("input", b""):
+            fields.put("input", with_plain_links(fields.value("input"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 
     def judge(self, answer: Answer) -> Judgement:

@@ -82,6 +82,14 @@ async def get_asked(ctx: Context) -> str:  # type: ignore[type-arg]
     return f"{answer.action} {_next()}"
 
 
+@server.tool()
+async def put_tool(ctx: Context) -> str:  # type: ignore[type-arg]
+    """Say that the list of tools has changed."""
+    server.add_tool(get_count, name="get_more")
+    await ctx.notify_tools_changed()
+    return "changed"
+
+
 @server.resource("counter://now")
 def now() -> str:
     """Count."""

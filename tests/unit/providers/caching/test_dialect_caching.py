@@ -113,3 +113,42 @@ def test_a_stream_with_an_event_that_is_not_known_is_not_kept() -> None:
     strange = replies.sse("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "new"}})
     assert keep(MessagesCaching(), "stream", b"".join(events)) is not None
     assert keep(MessagesCaching(), "stream", b"".join([*events[:3], strange, *events[3:]])) is None
+
+
+def turns(first: str, second: str, *, results: tuple[str, str] | None = None) -> Any:
+    """A conversation with two tool calls and their results."""
+    asked = [{"type": "tool_use", "id": i, "name": "n", "input": {"id": "own"}} for i in (first, second)]
+    given = [
+        {"type": "tool_result", "tool_use_id": i, "content": [block(text)]}
+        for i, text in zip(results or (first, second), ("one", "two"), strict=True)
+    ]
+    body = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": asked},
+        {"role": "user", "content": given},
+    ]
+    request = AnthropicMessages().parse(json.dumps({"model": "m", "max_tokens": 5, "messages": body}).encode())
+    found = MessagesCaching().answerable(request)
+    assert isinstance(found, Answerable)
+    return found.fields
+
+
+def test_tool_use_ids_do_not_count_but_which_result_answers_which_call_does() -> None:
+    assert turns("a", "b") == turns("x", "y")
+    assert turns("a", "b") != turns("a", "b", results=("b", "a"))
+    assert b'"own"' in turns("a", "b")["messages"], "an argument of that name is no link"
+
+
+def test_tool_call_ids_of_a_chat_do_not_count() -> None:
+    def asked(one: str) -> Any:
+        call = {"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        history = [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": one, "content": "done"},
+        ]
+        found = ChatCaching().answerable(OpenAIChat().parse(json.dumps({"model": "m", "messages": history}).encode()))
+        assert isinstance(found, Answerable)
+        return found.fields
+
+    assert asked("call_1") == asked("call_2")
