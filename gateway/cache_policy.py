@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.config.caching import CacheRule, Embedding
 from gateway.config.models import Config
-from policies.caching.policy import CachePolicy, Rule, SemanticRules, by_precision
+from policies.caching.policy import CachePolicy, SemanticRules, by_precision
+from policies.caching.rules import Rule
 from policies.grants import Grant
 
 
@@ -20,8 +21,9 @@ def cache_policy_of(config: Config) -> CachePolicy:
         scope=cache.cache_scope,
         ttl_s=semantic.ttl_seconds if semantic.enabled and not own_ttl else cache.ttl_seconds,
         tool_answers=cache.tool_answers,
-        models=tuple((Grant.of([pattern]), _rule(cache.models[pattern])) for pattern in by_precision([*cache.models])),
-        key_rules={key.key_name: _rule(key.cache) for key in config.virtual_keys if key.cache is not None},
+        models=tuple(
+            (Grant.of([pattern]), rule_of(cache.models[pattern])) for pattern in by_precision([*cache.models])
+        ),
         tools=tuple(
             (Grant.of([pattern]), config.tool_cache[pattern].ttl) for pattern in by_precision([*config.tool_cache])
         ),
@@ -41,8 +43,8 @@ def cache_policy_of(config: Config) -> CachePolicy:
 def cache_wanted(config: Config) -> bool:
     """Whether anything can be kept at all."""
     policy = cache_policy_of(config)
-    exceptions = [rule for _, rule in policy.models] + list(policy.key_rules.values())
-    return policy.enabled or bool(policy.tools) or any(rule.enabled for rule in exceptions)
+    exceptions = [*config.cache.models.values(), *(key.cache for key in config.virtual_keys if key.cache is not None)]
+    return policy.keeps_results or any(rule.enabled for rule in exceptions)
 
 
 def embedding_name(embedding: Embedding) -> str:
@@ -51,5 +53,6 @@ def embedding_name(embedding: Embedding) -> str:
     return f"{source} {embedding.dimensions}"
 
 
-def _rule(rule: CacheRule) -> Rule:
+def rule_of(rule: CacheRule) -> Rule:
+    """A configured exception in the core's form."""
     return Rule(rule.enabled, rule.ttl_seconds)

@@ -87,12 +87,15 @@ def keys_create(
     budget: Annotated[str | None, typer.Option(help="Dollars per window: 100/1M.")] = None,
     requests: Annotated[str | None, typer.Option(help="Calls per window: 200/1h.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Tokens per window: 500000/1d.")] = None,
+    cache: Annotated[bool | None, typer.Option("--cache/--no-cache", help="Its model answers may be kept.")] = None,
+    cache_ttl: Annotated[int | None, typer.Option(help="Seconds that they are kept.")] = None,
     expires: Annotated[str | None, typer.Option(help="ISO 8601, e.g. 2027-01-01T00:00:00Z.")] = None,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Make a virtual key. Its secret is printed once and kept nowhere."""
     body: dict[str, Any] = {"name": name, "team": team, "customer": customer, "expires_at": expires}
     body |= {"allowed_models": model, "allowed_tools": tool}
+    body |= {"cache_enabled": cache, "cache_ttl_seconds": cache_ttl}
     body |= _limit("budget", budget) | _limit("request", requests) | _limit("token", tokens)
     made = ask(state, "POST", "/api/keys", {n: v for n, v in body.items() if v is not None})
     typer.echo(made["key"])

@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from gateway.cache_policy import rule_of
+from gateway.config.caching import CacheRule
 from gateway.config.models import Config
 from gateway.config.values import Duration
 from gateway.tiers import GrantLists, Organisation, compile_grants, compile_key, nano, run_limits_of, window
+from policies.caching.rules import NO_RULE, Rule
 from policies.identity import Directory, VirtualKey
 from policies.key_hashing import KeyHasher, hint_of, new_secret
 from policies.keys import KeyStore, NameTaken, StoredKey
 from policies.refusals import instant
 from policies.tiers import Budget, Rate, Tier, TierId, Window
 from policies.types import Json, Principal
+
+_CACHE = "cache"
+"""The cache's rule stands beside the limits of a stored key."""
 
 
 class KeyringError(Exception):
@@ -49,6 +55,8 @@ class NewKey:
     request_limit_duration: str | None = None
     token_limit: int | None = None
     token_limit_duration: str | None = None
+    cache_enabled: bool | None = None
+    cache_ttl_seconds: int | None = None
     expires_ns: int | None = None
 
     def grants(self) -> dict[str, list[str] | None]:
@@ -72,6 +80,8 @@ class NewKey:
                 raise KeyringError(400, "invalid_request", f"A {name} limit and its duration belong together.")
             if limit is not None and duration is not None:
                 found[name] = {"limit": limit, "window": str(_duration(duration))}
+        if self.cache_enabled is not None or self.cache_ttl_seconds is not None:
+            found[_CACHE] = {"enabled": self.cache_enabled, "ttl_seconds": self.cache_ttl_seconds}
         return found
 
 
@@ -215,6 +225,7 @@ class Keyring:
             grants=compile_grants(GrantLists(**key.grants), team, customer),
             tiers=(_stored_tier(key, organisation), *above),
             run_limits=run_limits_of(team.run_limits if team else None),
+            cache=_stored_rule(key),
             expires_ns=key.expires_ns,
             revoked=key.revoked_ns is not None,
         )
@@ -224,7 +235,7 @@ def _stored_tier(key: StoredKey, organisation: Organisation) -> Tier:
     budgets: list[Budget] = []
     rates: list[Rate] = []
     for name, entry in key.limits.items():
-        if not isinstance(entry, dict):
+        if name == _CACHE or not isinstance(entry, dict):
             continue
         limit, span = entry["limit"], window(_duration(str(entry["window"])))
         if not isinstance(limit, int):
@@ -235,6 +246,11 @@ def _stored_tier(key: StoredKey, organisation: Organisation) -> Tier:
             rates.append(Rate("requests" if name == "request" else "tokens", limit, span))
     tier = Tier(TierId("key", key.name), tuple(budgets), tuple(rates), enforcement=organisation.enforcement)
     return organisation.key_tier(tier)
+
+
+def _stored_rule(key: StoredKey) -> Rule:
+    stored = key.limits.get(_CACHE)
+    return rule_of(CacheRule.model_validate(stored)) if isinstance(stored, dict) else NO_RULE
 
 
 def _duration(text: str) -> Duration:

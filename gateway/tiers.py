@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from gateway.cache_policy import rule_of
 from gateway.config.identity import Customer, KeyProvider, Team
 from gateway.config.identity import VirtualKey as KeyEntry
 from gateway.config.limits import Granted, Limited, RateLimit
@@ -13,6 +14,7 @@ from gateway.config.limits import RunLimits as RunEntry
 from gateway.config.models import Config
 from gateway.config.values import Duration
 from policies.admission import Grants
+from policies.caching.rules import NO_RULE
 from policies.grants import GrantSet
 from policies.identity import VirtualKey
 from policies.run_limits import NO_LIMITS, RunLimits
@@ -181,5 +183,6 @@ def compile_key(entry: KeyEntry, organisation: Organisation) -> VirtualKey:
         },
         run_limits=run_limits_of(entry.run_limits).narrowed(run_limits_of(team.run_limits if team else None)),
         provider_weights={p.name: p.weight for p in providers if p.weight is not None},
+        cache=rule_of(entry.cache) if entry.cache is not None else NO_RULE,
         expires_ns=int(entry.expires_at.timestamp() * NANO) if entry.expires_at else None,
     )

@@ -74,21 +74,22 @@ class MemberSnapshot:
     """Items without a usable name or with broken annotations: left out."""
     digest: str
     taken_ns: int
+    fresh_s: float | None = None
+    """For how long its lists hold by its own word (the shortest ``ttlMs``); ``None``: it did not say."""
 
 
 async def read_member(server: str, session: Session, now_ns: int) -> MemberSnapshot | MemberFault:
     """Read all lists of a member, every page."""
-    items: dict[ItemKind, tuple[Item, ...]] = {}
-    unusable = 0
+    lists: dict[ItemKind, _Read] = {}
     for listing in LISTINGS:
         if listing.capability not in session.capabilities:
-            items[listing.kind] = ()
+            lists[listing.kind] = _Read()
             continue
         found = await _read_list(session, listing)
         if isinstance(found, MemberFault):
             return found
-        items[listing.kind], dropped = found
-        unusable += dropped
+        lists[listing.kind] = found
+    items = {kind: read.items for kind, read in lists.items()}
     return MemberSnapshot(
         server=server,
         era=session.era,
@@ -96,10 +97,20 @@ async def read_member(server: str, session: Session, now_ns: int) -> MemberSnaps
         subscribes=_subscribes(session.capabilities.get("resources")),
         instructions=session.instructions,
         items=items,
-        unusable=unusable,
+        unusable=sum(read.unusable for read in lists.values()),
         digest=_digest(items, session.instructions),
         taken_ns=now_ns,
+        fresh_s=min((read.fresh_s for read in lists.values() if read.fresh_s is not None), default=None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One list as it was read."""
+
+    items: tuple[Item, ...] = ()
+    unusable: int = 0
+    fresh_s: float | None = None
 
 
 class _Resources(msgspec.Struct):
@@ -113,9 +124,10 @@ def _subscribes(capability: msgspec.Raw | None) -> bool:
         return False
 
 
-async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ...], int] | MemberFault:
+async def _read_list(session: Session, listing: Listing) -> _Read | MemberFault:
     found: dict[str, Item] = {}
     unusable = 0
+    fresh_s: float | None = None
     cursor: msgspec.Raw | None = None
     seen: set[bytes] = set()
     for _ in range(MAX_PAGES):
@@ -125,12 +137,13 @@ async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ..
             return reply
         if isinstance(reply, RpcError):
             if reply.code == METHOD_NOT_FOUND:  # declared, but not there: many servers do so for templates
-                return (), 0
+                return _Read()
             return _fault("member_list_failed", f"{listing.method} failed: {reply.message} ({reply.code})")
         page = _page(reply, listing)
         if page is None:
             return _fault("member_invalid_reply", f"{listing.method} answered without a list of {listing.field!r}.")
-        raws, cursor = page
+        raws, cursor, hint_s = page
+        fresh_s = hint_s if fresh_s is None else fresh_s if hint_s is None else min(fresh_s, hint_s)
         for raw in raws:
             name = _name(raw.get(listing.name))
             mirrors = mirrors_of(raw.get("inputSchema")) if listing.kind == "tools" else ()
@@ -141,23 +154,34 @@ async def _read_list(session: Session, listing: Listing) -> tuple[tuple[Item, ..
         if len(found) > MAX_ITEMS:
             return _fault("member_list_too_long", f"{listing.method} lists more than {MAX_ITEMS} items.")
         if cursor is None:
-            return tuple(found.values()), unusable
+            return _Read(tuple(found.values()), unusable, fresh_s)
         if bytes(cursor) in seen:
             return _fault("member_list_endless", f"{listing.method} returned the same cursor twice.")
         seen.add(bytes(cursor))
     return _fault("member_list_too_long", f"{listing.method} has more than {MAX_PAGES} pages.")
 
 
-def _page(reply: msgspec.Raw, listing: Listing) -> tuple[list[dict[str, msgspec.Raw]], msgspec.Raw | None] | None:
+def _page(
+    reply: msgspec.Raw, listing: Listing
+) -> tuple[list[dict[str, msgspec.Raw]], msgspec.Raw | None, float | None] | None:
+    """The items, the next cursor, and the seconds for which the page holds."""
     try:
         fields = _object(reply)
         raws = _items(fields[listing.field])
     except (msgspec.MsgspecError, KeyError):
         return None
     cursor = fields.get("nextCursor")
-    if cursor is None or bytes(cursor) == b"null":
-        return raws, None
-    return raws, cursor.copy()
+    after = None if cursor is None or bytes(cursor) == b"null" else cursor.copy()
+    return raws, after, _fresh_s(fields.get("ttlMs"))
+
+
+def _fresh_s(raw: msgspec.Raw | None) -> float | None:
+    """Zero says that it is stale at once, which nobody could obey: like no word at all."""
+    try:
+        ttl_ms = msgspec.json.decode(raw, type=float) if raw is not None else 0.0
+    except msgspec.MsgspecError:
+        return None
+    return ttl_ms / 1000 if ttl_ms > 0 else None
 
 
 def _name(raw: msgspec.Raw | None) -> str | None:

@@ -25,6 +25,7 @@ from mcp_hub.upstream.specs import Terms
 log = structlog.get_logger("tollkeeper.hub")
 
 REFRESH_S = 300.0
+SHORTEST_REFRESH_S = 1.0
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 MOST_PERSONAL = 1_000
@@ -187,7 +188,7 @@ class Members:
             member.changed.clear()
             fault = await self._refresh(member)
             member.answered.set()
-            wait_s = retry_s if fault is not None else None if member.profile.interactive else REFRESH_S
+            wait_s = retry_s if fault is not None else None if member.profile.interactive else _refresh_s(member)
             member.retry_ns = self._clock() + int(retry_s * 1e9) if fault is not None else 0
             retry_s = FIRST_RETRY_S if fault is None else min(retry_s * 2, LAST_RETRY_S)
             try:
@@ -224,3 +225,9 @@ class Members:
         member.outcome = MemberOutcome(member.name, state, now, fault.code, fault.message, taken, fault.stage)
         member.failure = member.outcome
         self._moved()
+
+
+def _refresh_s(member: Member) -> float:
+    """When to look again at a member that is well: as soon as its lists are stale by its own word."""
+    fresh_s = member.snapshot.fresh_s if member.snapshot is not None else None
+    return REFRESH_S if fresh_s is None else min(max(fresh_s, SHORTEST_REFRESH_S), REFRESH_S)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.admission import Grants
+from policies.caching.rules import NO_RULE, Rule
 from policies.refusals import conflicting_keys, expired_key, missing_key, revoked_key, unknown_key
 from policies.run_limits import NO_LIMITS, RunLimits
 from policies.tiers import Tier
@@ -35,6 +36,8 @@ class VirtualKey:
     """The key's own routing weights, where its provider entries declare them."""
     run_limits: RunLimits = NO_LIMITS
     """Of each run of this key: the narrower of its own and its team's."""
+    cache: Rule = NO_RULE
+    """How this key uses the cache of model answers."""
     expires_ns: int | None = None
     revoked: bool = False
     tier_names: tuple[str, ...] = field(init=False)

@@ -33,6 +33,8 @@ class KeyRequest(BaseModel):
     request_limit_duration: str | None = None
     token_limit: int | None = Field(default=None, ge=0)
     token_limit_duration: str | None = None
+    cache_enabled: bool | None = None
+    cache_ttl_seconds: int | None = Field(default=None, gt=0, le=31_536_000)
     expires_at: datetime | None = None
 
 

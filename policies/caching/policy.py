@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from policies.caching.facts import facts_of
 from policies.caching.keys import digest, entry_id, partition_of
+from policies.caching.rules import NO_RULE, Rule
 from policies.caching.vocabulary import (
     OFF,
     Answerable,
@@ -25,15 +26,6 @@ SystemPrompt = Literal["exact", "embed", "ignore"]
 CacheScope = Literal["key", "team", "customer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An exception for some models or one key. ``None``: as without it."""
-
-    enabled: bool | None = None
-    ttl_s: int | None = None
-
-
-_NO_RULE = Rule()
 Describe = Callable[[], Answerable | Bypass]
 
 
@@ -64,8 +56,6 @@ class CachePolicy:
     tool_answers: bool = False
     models: tuple[tuple[Grant, Rule], ...] = ()
     """By pattern, the most specific first."""
-    key_rules: Mapping[str, Rule] = field(default_factory=dict)
-    """By the virtual key's name."""
     tools: tuple[tuple[Grant, int], ...] = ()
     """Tools whose results may be kept, with seconds, the most specific first."""
     semantic: SemanticRules | None = None
@@ -99,8 +89,8 @@ class CachePolicy:
         return None if asked.kind == "resource" and self.enabled else OFF
 
     def _model_ttl_s(self, key: VirtualKey, model: str, wish: Wish) -> int | Bypass:
-        own = self.key_rules.get(key.principal.key, _NO_RULE)
-        by_model = next((rule for grant, rule in self.models if grant.allows(model)), _NO_RULE)
+        own = key.cache
+        by_model = next((rule for grant, rule in self.models if grant.allows(model)), NO_RULE)
         if own.enabled is False:
             return Bypass("key_off")
         if by_model.enabled is False:

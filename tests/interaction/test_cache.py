@@ -273,6 +273,8 @@ async def test_a_cache_header_that_means_nothing_is_refused(
 async def test_a_key_or_a_model_can_be_left_out(gate: RunningGateway, llm: ScriptedLLM) -> None:
     assert said(await post(gate, chat(), OFF)) == "bypass; reason=key_off"
     assert said(await post(gate, {**chat(), "model": "gpt-never"})) == "bypass; reason=model_off"
+    _, made, _ = await gate.cli("keys", "create", "unkept", "--model", "*", "--no-cache")
+    assert said(await post(gate, chat(), made.strip())) == "bypass; reason=key_off"
 
 
 async def test_hits_pass_permissions_and_request_rates_and_cost_no_budget(

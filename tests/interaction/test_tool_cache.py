@@ -152,3 +152,20 @@ async def test_the_operator_forgets_a_tool_or_a_server(gate: RunningGateway) -> 
     assert await call(gate, "modern", "get_count") != first
     assert await forget(server="modern") == 2
     assert await forget(server="modern") == 0
+
+
+async def test_a_list_is_read_again_when_its_server_says_that_it_is_stale(gate: RunningGateway) -> None:
+    await call(gate, "modern", "put_silent_tool")
+    for _ in range(200):
+        if "modern__get_silent" in await gate.tools(ONE):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the new tool was not listed, though the list held for one second only")
+
+
+async def test_a_key_made_at_run_time_has_a_rule_of_its_own(gate: RunningGateway) -> None:
+    status, _, _ = await gate.cli("keys", "create", "made", "--tool", "*", "--no-cache", "--cache-ttl", "5")
+    assert status == 0
+    listed = (await gate.admin("GET", "/api/keys")).json()["keys"]
+    made = next(key for key in listed if key["name"] == "made")
+    assert made["limits"]["cache"] == {"enabled": False, "ttl_seconds": 5}

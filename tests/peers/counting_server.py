@@ -13,7 +13,14 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
-server = MCPServer("counting", version="1.0", cache_hints={"resources/read": CacheHint(ttl_ms=60_000, scope="public")})
+server = MCPServer(
+    "counting",
+    version="1.0",
+    cache_hints={
+        "resources/read": CacheHint(ttl_ms=60_000, scope="public"),
+        "tools/list": CacheHint(ttl_ms=1_000),
+    },
+)
 _count = 0
 _arrived = 0
 _opened = asyncio.Event()
@@ -80,6 +87,13 @@ async def get_asked(ctx: Context) -> str:  # type: ignore[type-arg]
     """Ask the caller for a word."""
     answer = await ctx.elicit("Which word?", Answer)
     return f"{answer.action} {_next()}"
+
+
+@server.tool()
+def put_silent_tool() -> str:
+    """A new tool, of which nobody is told."""
+    server.add_tool(get_count, name="get_silent")
+    return "added"
 
 
 @server.tool()
