@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from policies.caching.cache import Cache, Paid
-from policies.caching.coalescing import Coalescing
+from policies.caching.coalescing import Coalescing, Shared
 from policies.caching.vocabulary import Found, Kept, Query
 from policies.flight import Flight, Listener
 from policies.ledger import Ledger
@@ -86,30 +86,34 @@ class LookUp:
     async def answer(self, trip: Trip, query: Query, depart: Depart) -> Entered:
         """The call's end or its journey; ``depart`` reserves and takes off."""
         while True:
-            found = await self.cache.exact(query)
-            hit = self._hit(trip, found)
+            hit = self._hit(trip, await self.cache.exact(query))
             if hit is not None:
                 return hit
+            if query.flight is None:
+                return (await self._further(trip, query, depart))[0]
             lead = self._coalescing.leading(query.flight) if query.read else None
             if lead is None:
-                return await self._lead(trip, query, depart)
+                return await self._lead(trip, query, query.flight, depart)
             shared = await lead.decided()
             if isinstance(shared, Found) and (hit := self._hit(trip, shared)) is not None:
                 return hit
             if isinstance(shared, Flight) and shared.joinable:
                 return self._join(trip, shared)
 
-    async def _lead(self, trip: Trip, query: Query, depart: Depart) -> Entered:
-        with self._coalescing.lead(query.flight) as lead:
-            found, likeness = await self.cache.near(trip.key, trip.call.context, query)
-            hit = self._hit(trip, found)
-            if hit is not None:
-                lead.share(found)
-                return hit
-            flight = await depart(msgspec.structs.replace(trip, likeness=likeness))
-            if isinstance(flight, Flight):
-                lead.share(flight)
-            return flight
+    async def _lead(self, trip: Trip, query: Query, flight_id: bytes, depart: Depart) -> Entered:
+        with self._coalescing.lead(flight_id) as lead:
+            entered, shared = await self._further(trip, query, depart)
+            lead.share(shared)
+            return entered
+
+    async def _further(self, trip: Trip, query: Query, depart: Depart) -> tuple[Entered, Shared]:
+        """Beyond the exact answer; and what identical calls may have of it."""
+        found, likeness = await self.cache.near(trip.key, trip.call.context, query)
+        hit = self._hit(trip, found)
+        if hit is not None:
+            return hit, found
+        flight = await depart(msgspec.structs.replace(trip, likeness=likeness))
+        return flight, flight if isinstance(flight, Flight) else None
 
     def _hit(self, trip: Trip, found: Found | None) -> Settled | None:
         """The end of a call that the cache answers; ``None`` if what was found does not fit its form."""
@@ -138,7 +142,8 @@ class LookUp:
         if settled is not None and isinstance(kept, Kept):
             paid = Paid(settled.row.provider or "", settled.row.cost_nano)
             self.cache.keep(query, kept, paid, trip.likeness)
-        self._coalescing.landed(query.flight, flight)
+        if query.flight is not None:
+            self._coalescing.landed(query.flight, flight)
         for follower in self._followers.pop(flight, ()):
             if settled is None:
                 follower.fail(RuntimeError("the flight that this call joined failed"))

@@ -36,9 +36,9 @@ from policies.rows import open_row, refused_row, settled_row
 from policies.run_limits import RunTiers
 from policies.runs import ToolUseIndex
 from policies.settlement import charge
-from policies.tiers import RateUnit, Tier
-from policies.trip import Settled, Terms, Trip
-from policies.types import Call, CallKind, Estimate, ModelCall, Outcome, Refusal, ToolCall
+from policies.tiers import Tier
+from policies.trip import Settled, Terms, Trip, units_of
+from policies.types import Call, Estimate, ModelCall, Outcome, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,6 @@ _TERMS = Terms()
 _ENFORCED = Enforced()
 STRANGER_ROWS = 20
 """Refusals of callers without a key that are recorded in one second."""
-
-_UNITS: dict[CallKind, tuple[RateUnit, ...]] = {
-    "model": ("requests", "model_calls"),
-    "tool": ("requests", "tool_calls"),
-    "resource": ("requests",),
-    "prompt": ("requests",),
-    "completion": ("free_calls",),
-    "count_tokens": ("free_calls",),
-}
-"""What a call counts as (design: what counts as what)."""
 
 
 class Passage:
@@ -110,7 +100,7 @@ class Passage:
         tiers = self.tiers(key, call)
         if isinstance(tiers, Refusal):
             return self._refuse(key, call, tiers)
-        metered = await self._counters.meter(tiers, _units(call), self._clock())
+        metered = await self._counters.meter(tiers, units_of(call), self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
         trip = Trip(key, call, tiers, targets, dispatch, terms, plan)
@@ -122,7 +112,7 @@ class Passage:
         reserved = await self._reserve(trip, 1, trip.targets)
         if isinstance(reserved, Refusal):
             return self._refuse(trip.key, trip.call, reserved, metered=True)
-        flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=trip.query is not None)
+        flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=trip.shared)
         self._flights.add(flight)
         flight.start(lambda _: self._fly(flight, trip, reserved))
         return flight
@@ -166,7 +156,7 @@ class Passage:
         is skipped; a payer's exhaustion is final."""
         refusal: Refusal | None = None
         call = trip.call
-        units = REQUESTS if "requests" in _units(call) else ()
+        units = REQUESTS if "requests" in units_of(call) else ()
         for target in targets:
             strict = self._enforced.strict or any_strict(trip.tiers, target.tiers)
             estimate = self._estimate(trip, target)
@@ -300,11 +290,6 @@ _STOPPED = Outcome(
 _DEFECT = Outcome(
     kind="failed", code="internal_error", message="The gate failed inside; the operator's log has the reason."
 )
-
-
-def _units(call: Call) -> tuple[RateUnit, ...]:
-    """A later round of a call is not a call of its own; it is bounded like what costs nothing."""
-    return ("free_calls",) if isinstance(call, ToolCall) and call.continues else _UNITS[call.kind]
 
 
 def _timed_out(seconds: float) -> Outcome:

@@ -13,8 +13,8 @@ from policies.dispatch import Dispatch, Target
 from policies.flight import OnAbandon
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow
-from policies.tiers import Tier
-from policies.types import Call, Outcome
+from policies.tiers import RateUnit, Tier
+from policies.types import Call, CallKind, Outcome, ToolCall
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -51,8 +51,29 @@ class Trip(msgspec.Struct, frozen=True):
         return self.plan if isinstance(self.plan, Query) else None
 
     @property
+    def shared(self) -> bool:
+        """Identical calls may join its flight."""
+        return self.query is not None and self.query.flight is not None
+
+    @property
     def cache_mark(self) -> str | None:
         """What its row says of the cache when it is not answered from there."""
         if isinstance(self.plan, Bypass):
             return None if self.plan.reason == "off" else f"bypass:{self.plan.reason}"
         return "miss"
+
+
+_UNITS: dict[CallKind, tuple[RateUnit, ...]] = {
+    "model": ("requests", "model_calls"),
+    "tool": ("requests", "tool_calls"),
+    "resource": ("requests",),
+    "prompt": ("requests",),
+    "completion": ("free_calls",),
+    "count_tokens": ("free_calls",),
+}
+"""What a call counts as (design: what counts as what)."""
+
+
+def units_of(call: Call) -> tuple[RateUnit, ...]:
+    """A later round of a call is not a call of its own; it is bounded like what costs nothing."""
+    return ("free_calls",) if isinstance(call, ToolCall) and call.continues else _UNITS[call.kind]

@@ -20,8 +20,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.dispatch import Attempt, Target
 from policies.egress import ByteResponse, HttpTransport, TransportFailure
@@ -33,6 +31,7 @@ from providers.headers import to_client, to_upstream, value_of
 from providers.registry import Provider
 from providers.replies import HttpReply, StreamHead
 from providers.routing import Router
+from providers.upstream_errors import message_of
 
 MAX_ERROR_BYTES = 1024 * 1024
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -221,12 +220,12 @@ class ModelDispatch:
             message = _CREDENTIALS.format(name=provider.name, status=status)
             return self._failure("upstream_credentials", message, status=status, request_id=request_id, retryable=True)
         if status == 404:
-            message = f"{provider.name} does not know {attempt.target.name!r}: {_message_of(body)}"
+            message = f"{provider.name} does not know {attempt.target.name!r}: {message_of(body)}"
             return self._failure("upstream_not_found", message, status=status, request_id=request_id)
         return Outcome(
             kind="failed",
             code="upstream_error",
-            message=_message_of(body),
+            message=message_of(body),
             reply=HttpReply(status, to_client(response.headers), body),
             status=status,
             upstream_request_id=request_id,
@@ -293,23 +292,3 @@ def _forward(attempt: Attempt, reader: StreamReader, data: bytes) -> None:
 
 def _request_id(response: ByteResponse) -> str | None:
     return value_of(response.headers, "request-id", "x-request-id")
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _Envelope(msgspec.Struct):
-    error: _Error | str | None = None
-
-
-_envelope = msgspec.json.Decoder(_Envelope).decode
-
-
-def _message_of(body: bytes) -> str:
-    """The message of an error body, bounded; secrets are the upstream's to keep out of it."""
-    try:
-        error = _envelope(body).error
-    except msgspec.MsgspecError:
-        return body[:200].decode(errors="replace")
-    return (error if isinstance(error, str) else error.message if error else "")[:500]

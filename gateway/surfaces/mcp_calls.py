@@ -33,7 +33,7 @@ from mcp_hub.wire.client_sessions import ClientSession
 from mcp_hub.wire.messages import Message, WireError, notification_bytes, request_bytes, string_of
 from policies.caching.vocabulary import OFF
 from policies.flight import Flight
-from policies.look_up import Entered, Follower
+from policies.look_up import Follower
 from policies.passage import Passage
 from policies.trip import Settled, Terms
 from policies.types import Refusal, ToolCall
@@ -53,6 +53,19 @@ class CallParts:
     parking: ParkingLot
     price: Callable[[], ToolPrice]
     deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A call that is being made: who, what, and how it is answered. ``session``: that of a client of the initialize
+    era."""
+
+    exchange: Exchange
+    asker: Asker
+    asked: Asked
+    message: Message
+    call: MemberCall
+    session: ClientSession | None
 
 
 class McpCalls:
@@ -86,37 +99,43 @@ class McpCalls:
             settled = await self._resume(exchange, asked, message, state, bound)
             self._remember(asker, call, settled)
             return
-        dispatch = MemberDispatch(
-            parts.bridge, parts.hub, call, parts.price(), Round(bound, state, _responses(message))
-        )
-        entry = _entry(call, parts.requests, asker, message, exchange)
-        if state is not None and parts.bridge.states.spend(state):
+        round_ = Round(bound, state, _responses(message))
+        await self._make(_Making(exchange, asker, asked, message, call, session), round_)
+
+    async def _make(self, making: _Making, round_: Round) -> None:
+        """The call itself: through the passage, and what comes of it to the client."""
+        parts, session = self._parts, making.session
+        exchange, asked, call = making.exchange, making.asked, making.call
+        dispatch = MemberDispatch(parts.bridge, parts.hub, call, parts.price(), round_)
+        entry = _entry(call, parts.requests, making.asker, making.message, exchange)
+        if round_.resumed is not None and parts.bridge.states.spend(round_.resumed):
             entry = msgspec.structs.replace(entry, continues=True)
         # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
         terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
         wish = wish_of(exchange.headers)
-        plan = OFF if isinstance(wish, Refusal) else parts.passage.plan(exchange.key, entry, dispatch, wish)
-        entered: Entered = (
-            parts.passage.refuse(exchange.key, entry, wish)
-            if isinstance(wish, Refusal)
-            else await parts.passage.enter(exchange.key, entry, dispatch, terms, plan)
-        )
+        if isinstance(wish, Refusal):
+            await _answer(exchange, of_refusal(asked, parts.passage.refuse(exchange.key, entry, wish)))
+            return
+        plan = parts.passage.plan(exchange.key, entry, dispatch, wish)
+        entered = await parts.passage.enter(exchange.key, entry, dispatch, terms, plan)
+        settled: Settled | None
         if isinstance(entered, Refusal):
             await _answer(exchange, of_refusal(asked, entered))
             return
         if isinstance(entered, Settled):
             await _answer(exchange, of_settled(asked, entered), ((SAID, said_of(entered.row)),))
-            self._remember(asker, call, entered)
-            return
-        if session is not None:
-            session.departs(request_id, entered)
-        said = () if plan == OFF else ((SAID, SHARED if isinstance(entered, Follower) else said_before(plan)),)
-        stream = CallStream(exchange.receive, exchange.send, asked, message, said)
-        asking: Asking = _Unasked()
-        if isinstance(entered, Flight):
-            returning = _ByReturning(self._parts, exchange, asked, entered, dispatch, bound)
-            asking = returning if session is None else _ByRequest(session, stream)
-        self._remember(asker, call, await stream.relay(entered, asking))
+            settled = entered
+        else:
+            said = () if plan == OFF else ((SAID, SHARED if isinstance(entered, Follower) else said_before(plan)),)
+            stream = CallStream(exchange.receive, exchange.send, asked, making.message, said)
+            asking: Asking = _Unasked()
+            if isinstance(entered, Flight):
+                returning = _ByReturning(parts, exchange, asked, entered, dispatch, round_.bound)
+                asking = returning if session is None else _ByRequest(session, stream)
+            if session is not None:
+                session.departs(asked.request_id, entered)
+            settled = await stream.relay(entered, asking)
+        self._remember(making.asker, call, settled)
 
     async def _resume(
         self, exchange: Exchange, asked: Asked, message: Message, state: CallState, bound: Callable[[], bytes]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from policies.types import Principal
 
 VERSION = b"tollkeeper cache 1"
 """Hashed in front: entries of another layout are never found."""
 
-Scope = str
+CacheScope = Literal["key", "team", "customer"]
 
 
 def digest(parts: Iterable[bytes]) -> bytes:
@@ -37,7 +38,7 @@ def short(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def partition_of(principal: Principal, scope: Scope, cache_key: str | None) -> str:
+def partition_of(principal: Principal, scope: CacheScope, cache_key: str | None) -> str:
     """Who shares an answer. A key without a team (or customer) shares with nobody, whatever the scope."""
     who = f"key:{principal.key}"
     if scope == "team" and principal.team is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policies.caching.facts import facts_of
-from policies.caching.keys import digest, entry_id, partition_of
+from policies.caching.keys import CacheScope, digest, entry_id, partition_of
 from policies.caching.rules import NO_RULE, Rule
 from policies.caching.vocabulary import (
     OFF,
@@ -23,7 +23,6 @@ from policies.grants import Grant
 from policies.identity import VirtualKey
 
 SystemPrompt = Literal["exact", "embed", "ignore"]
-CacheScope = Literal["key", "team", "customer"]
 
 
 Describe = Callable[[], Answerable | Bypass]
@@ -109,7 +108,7 @@ class CachePolicy:
         own = entry_id(partition, asked.kind, asked.subject, described.fields)
         return Query(
             id=own,
-            flight=digest((own, described.form.encode())),
+            flight=None if described.alone else digest((own, described.form.encode())),
             kind=asked.kind,
             subject=asked.subject,
             partition=partition,

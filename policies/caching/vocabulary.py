@@ -85,6 +85,8 @@ class Answerable(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical bytes by name; which names there are counts too."""
     form: str = ""
     """How the answer is wanted: it counts for sharing a flight, not for a kept answer."""
+    alone: bool = False
+    """Its answer may ask for tools, under ids that must be one caller's only: it shares no flight."""
     conversation: Callable[[], Conversation | None] = _no_conversation
     """The request as the semantic layer reads it, read when that is asked."""
 
@@ -112,8 +114,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     id: bytes
     """SHA-256 of partition and answerable: equal means the same answer for the same principal."""
-    flight: bytes
-    """Digest of ``id`` and the form that is wanted: equal calls in flight share one."""
+    flight: bytes | None
+    """Digest of ``id`` and the form that is wanted: equal calls in flight share one. ``None``: this one flies
+    alone."""
     kind: CallKind
     subject: str
     partition: str

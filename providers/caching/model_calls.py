@@ -23,6 +23,7 @@ CACHING: Mapping[str, DialectCaching] = {
     "embeddings": EmbeddingsCaching(),
 }
 """By operation: those whose answers may be kept."""
+_NO_TOOLS = (b"[]", b"null")
 
 
 def answerable(
@@ -43,7 +44,8 @@ def answerable(
     if own:
         more["caller"] = digest(part.encode() for pair in own for part in pair)
     form = ("stream" if request.hide_usage else "stream with usage") if request.stream else "body"
-    return msgspec.structs.replace(found, fields={**found.fields, **more}, form=form)
+    alone = any(bytes(request.body.get(name, b"[]")) not in _NO_TOOLS for name in ("tools", "functions"))
+    return msgspec.structs.replace(found, fields={**found.fields, **more}, form=form, alone=alone)
 
 
 def kept_of(dialect: Dialect, attempt: Attempt, form: Form, data: bytes) -> Kept | None:

@@ -367,6 +367,16 @@ async def test_identical_calls_in_flight_share_one_flight(gate: RunningGateway, 
     assert sorted(map(said, answers)) == ["exact; coalesced"] * 18 + ["miss"] * 2
 
 
+async def test_calls_that_offer_tools_share_no_flight(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    llm.gate = asyncio.Event()
+    body = chat("apart", tools=[{"type": "function", "function": {"name": "look", "parameters": {}}}])
+    calls = [asyncio.create_task(post(gate, body)) for _ in range(2)]
+    for _ in range(2):
+        await llm.arrived.acquire()
+    llm.gate.set()
+    assert [said(reply) for reply in await asyncio.gather(*calls)] == ["miss", "miss"]
+
+
 async def test_who_leaves_a_shared_flight_does_not_cancel_it_for_the_others(
     gate: RunningGateway, llm: ScriptedLLM
 ) -> None:
