@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.config.caching import CacheRule, Embedding
 from gateway.config.models import Config
-from policies.caching.policy import CachePolicy, SemanticRules, by_precision
+from policies.caching.policy import CachePolicy, SemanticRules
 from policies.caching.rules import Rule
-from policies.grants import Grant
+from policies.grants import Grant, by_precision
 
 
 def cache_policy_of(config: Config) -> CachePolicy:

@@ -186,7 +186,11 @@ def explain(
         mark = "+" if candidate["taken"] else "-"
         typer.echo(f"  {mark} {candidate['provider']}: {candidate['reason']}")
     for index, target in enumerate(said.get("route", ()), 1):
-        typer.echo(f"  {index}. {target['provider']}/{target['model']}   price: {target['price']}")
+        notes = [f"key {target['key']}"] if target["key"] else []
+        notes += ["fallback"] if target["fallback"] else []
+        notes += [f"breaker {target['breaker']}"] if target["breaker"] != "closed" else []
+        said_more = f"   ({', '.join(notes)})" if notes else ""
+        typer.echo(f"  {index}. {target['provider']}/{target['model']}   price: {target['price']}{said_more}")
 
 
 def _export(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:

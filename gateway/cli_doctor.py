@@ -46,6 +46,10 @@ def _show_doctor(said: dict[str, Any]) -> None:
     for provider in said["providers"]:
         providers.add_row(provider["name"], provider["type"], provider["state"], provider["reason"] or "")
     out.print(providers)
+    for breaker in said["breakers"]:
+        place = "/".join(filter(None, (breaker["provider"], breaker["key"], breaker["model"])))
+        told = f"{place}: breaker {breaker['state']} after {breaker['failures']} failures"
+        out.print(f"{told}; a call probes it in {breaker['probe_in_s']} s", markup=False)
     for store in _STORES:
         out.print(f"{store}: {said[store]['state']} {said[store]['reason'] or ''}", markup=False)
 

@@ -12,9 +12,11 @@ from gateway.config.providers import Provider as ProviderEntry
 from gateway.tiers import tier_of
 from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec, Terms
 from policies.egress import Timeouts
-from policies.grants import Grant
+from policies.grants import Grant, by_precision
 from policies.pricing import FREE, Price, Rates, per_call, per_million
-from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind
+from providers.breaker import BreakerRules
+from providers.itinerary import RetryRules
+from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind, UpstreamKey
 
 KINDS: Mapping[str, ProviderKind] = {"openai": "openai", "anthropic": "anthropic"}
 """Provider types that this version speaks."""
@@ -38,7 +40,7 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
         kind=kind,
         base_url=(entry.base_url or DEFAULT_BASE_URLS[kind]).rstrip("/"),
         models=Grant.of(entry.allowed_models),
-        api_key=entry.api_key.get_secret_value() if entry.api_key is not None else "",
+        keys=_upstream_keys(entry),
         auth=entry.auth,
         weight=entry.weight,
         prices={name: price_of(price) for name, price in _overrides(entry).items()},
@@ -46,7 +48,30 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
         tiers=(tier_of("provider", entry.name, entry, config.budgets.enforcement),),
         disabled=disabled,
         timeouts=Timeouts(timeouts.connect, timeouts.head, timeouts.idle),
+        aliases=entry.aliases,
+        retries=RetryRules(entry.retries.again, entry.retries.first_pause, entry.retries.longest_pause),
+        breaker=BreakerRules(entry.breaker.failures, entry.breaker.open_seconds),
     )
+
+
+def _upstream_keys(entry: ProviderEntry) -> tuple[UpstreamKey, ...]:
+    """Its one key, or the several that it has."""
+    if entry.api_keys:
+        return tuple(
+            UpstreamKey(
+                key.key.get_secret_value(),
+                key.name,
+                key.weight,
+                None if key.allowed_models is None else Grant.of(key.allowed_models),
+            )
+            for key in entry.api_keys
+        )
+    return (UpstreamKey(entry.api_key.get_secret_value() if entry.api_key is not None else ""),)
+
+
+def fallbacks_of(config: Config) -> list[tuple[Grant, tuple[str, ...]]]:
+    """Models to go on with, by pattern, the most specific first."""
+    return [(Grant.of([pattern]), config.fallbacks[pattern]) for pattern in by_precision([*config.fallbacks])]
 
 
 def _overrides(entry: ProviderEntry) -> Mapping[str, ModelPrice]:

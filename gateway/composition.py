@@ -15,7 +15,7 @@ from gateway.admin.operations import Operations
 from gateway.admin.prices import Prices
 from gateway.cache_policy import cache_policy_of, cache_wanted
 from gateway.caches import embedder_of, open_cache
-from gateway.compile import expected_output_of, members_of, providers_of, tool_prices_of
+from gateway.compile import expected_output_of, fallbacks_of, members_of, providers_of, tool_prices_of
 from gateway.config.models import Config
 from gateway.door import App, Door, host_policy
 from gateway.embedding import RouteEmbedder
@@ -56,8 +56,11 @@ from policies.runs import ToolUseIndex
 from policies.sealing import Sealer
 from policies.trip import Terms
 from policies.windows import SECOND_NS
+from providers.affinity import Affinity
+from providers.breaker import Breakers
 from providers.dialects.openai import refusal_body
 from providers.executor import ModelBounds, ModelExecutor
+from providers.planning import TargetHealth
 from providers.price_catalogue import PriceCatalogue
 from providers.routing import Router
 
@@ -91,7 +94,8 @@ class Gateway:
         self._prices = PriceBook(self._books.prices, self._clock, self._reprice)
         self._router = self._route(config)
         bounds = ModelBounds(config.limits.max_reply_bytes, expected_output_of(config))
-        self._executor = ModelExecutor(self._transport, self._router, self._directory.knows, bounds)
+        self._health = TargetHealth(Breakers(self._clock), Affinity(self._clock))
+        self._executor = ModelExecutor(self._transport, self._router, self._directory.knows, bounds, self._health)
         self._tool_price: ToolPrice = tool_prices_of(config)
         limits = config.limits
         self._supervisor = Supervisor(
@@ -193,7 +197,7 @@ class Gateway:
 
     def _route(self, config: Config) -> Router:
         catalogue = PriceCatalogue(config.budgets.unknown_price, self._clock, self._prices.overrides)
-        return Router(providers_of(config), catalogue)
+        return Router(providers_of(config), catalogue, fallbacks_of(config))
 
     def _reprice(self) -> None:
         """Route and price anew: kept routes hold prices."""
@@ -225,6 +229,7 @@ class Gateway:
                 hub=self._hub,
                 supervisor=self._supervisor,
                 router=lambda: self._router,
+                health=self._health,
                 keyring=self._keyring,
                 ledger=self._ledger,
                 cache=self._cache,

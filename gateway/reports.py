@@ -14,8 +14,11 @@ from mcp_hub.naming import MAX_NAME, exposed_name
 from mcp_hub.upstream.supervisor import Supervisor
 from policies.admission import Subject
 from policies.caching.cache import Cache
+from policies.identity import VirtualKey
 from policies.journaled_ledger import JournaledLedger
 from policies.types import Refusal
+from providers.planning import Journey, TargetHealth, itinerary
+from providers.registry import ProviderKind
 from providers.routing import Router
 
 BYTES_PER_TOKEN = 4
@@ -29,6 +32,7 @@ class ReportParts:
     hub: Hub
     supervisor: Supervisor
     router: Callable[[], Router]
+    health: TargetHealth
     keyring: Keyring
     ledger: JournaledLedger
     cache: Cache | None
@@ -66,6 +70,7 @@ class GatewayReports:
             "servers": servers,
             "sessions": self._parts.supervisor.health(),
             "providers": providers,
+            "breakers": self._parts.health.breakers.report(),
             "ledger": {
                 "state": "failing" if self._parts.ledger.failing else "ok",
                 "reason": self._parts.ledger.failing,
@@ -89,18 +94,35 @@ class GatewayReports:
             offered = snapshot is not None and any(item.name == name for item in snapshot.items["tools"])
             return {**said, "tool": tool, "allowed": decision.allowed, "reason": decision.reason, "offered": offered}
         router = self._parts.router()
-        candidates = router.explain(found, model or "")
-        routes = [router.route(found, model or "", kind) for kind in ("openai", "anthropic")]
-        targets = [t for route in routes if not isinstance(route, Refusal) for t in route]
+        route = [line for kind in ("openai", "anthropic") for line in self._route(found, model or "", kind)]
         return {
             **said,
             "model": model,
-            "allowed": bool(targets),
+            "allowed": bool(route),
             "candidates": [
-                {"provider": c.provider, "model": c.model, "taken": c.taken, "reason": c.reason} for c in candidates
+                {"provider": c.provider, "model": c.model, "taken": c.taken, "reason": c.reason}
+                for c in router.explain(found, model or "")
             ],
-            "route": [{"provider": t.owner, "model": t.name, "price": t.price.source} for t in targets],
+            "route": route,
         }
+
+    def _route(self, key: VirtualKey, model: str, kind: ProviderKind) -> list[dict[str, Any]]:
+        """Where a call would go, in order; the weighted pick is made anew for each."""
+        router, health = self._parts.router(), self._parts.health
+        plan = itinerary(router, health, Journey(key, model, kind), lambda name: router.provider(name).retries)
+        if isinstance(plan, Refusal):
+            return []
+        return [
+            {
+                "provider": target.owner,
+                "key": target.account or None,
+                "model": target.name,
+                "price": target.price.source,
+                "fallback": plan.is_fallback(target),
+                "breaker": health.breakers.state(target),
+            }
+            for target in plan.targets
+        ]
 
     def _cache(self) -> dict[str, Any]:
         cache = self._parts.cache

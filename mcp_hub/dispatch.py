@@ -26,7 +26,7 @@ from mcp_hub.session_key import SessionKey
 from mcp_hub.view import Origin, own_uri
 from policies.admission import SubjectKind
 from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
-from policies.dispatch import Attempt, Target
+from policies.dispatch import Attempt, Following, Target
 from policies.identity import VirtualKey
 from policies.pricing import FREE, Price
 from policies.refusals import tool_unknown
@@ -140,6 +140,10 @@ class MemberDispatch:
         return answerable(
             self._call.kind, origin, self._call.params, params, self._session_key(origin.server, key), fingerprint
         )
+
+    def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
+        """A tool has one server; whether it ran may not be known."""
+        return None
 
     def replay(self, kept: Kept) -> Replayed | None:
         return replay(kept)

@@ -18,6 +18,7 @@ from policies.runs import ToolUseIndex
 from policies.tiers import Tier
 from policies.types import Call, Estimate, Outcome, Refusal, Usage
 
+RetryReason = Literal["other_target", "other_key", "retry", "fallback"]
 Progress = Literal["unsent", "sent", "answering"]
 
 
@@ -30,6 +31,17 @@ class Target:
     price: Price
     tiers: tuple[Tier, ...] = ()
     """Limits of the target itself, and of this key at this target."""
+    account: str = ""
+    """Which of the provider's keys; empty where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Where a call goes after a failure: the first of ``targets`` with room, after ``pause_s`` seconds."""
+
+    targets: Sequence[Target]
+    pause_s: float = 0.0
+    reason: RetryReason = "other_target"
 
 
 class Attempt:
@@ -55,6 +67,7 @@ class Attempt:
         "number",
         "output_bytes",
         "progress",
+        "reason",
         "sent_ns",
         "target",
         "usage",
@@ -72,6 +85,8 @@ class Attempt:
         self.covered_bytes = 0
         """Bytes of output that the hold covers."""
         self.grow: Callable[[], Awaitable[bool]] | None = None
+        self.reason: RetryReason | None = None
+        """Why it was made, if it is not the first."""
         self.cache: str | None = None
         """What the cache said of the call, for its row."""
         self.cache_id: str | None = None
@@ -131,6 +146,9 @@ class Dispatch(Protocol):
 
     def replay(self, kept: Kept) -> Replayed | None:
         """A kept answer as this call wants it; ``None`` if it cannot be brought into that form."""
+
+    def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
+        """Where to go after a failure that emitted nothing; ``None``: nowhere."""
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Make the attempt. Returns however it ends; raises only ``CancelledError``."""

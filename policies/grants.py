@@ -134,3 +134,8 @@ class GrantSet:
 
 NOTHING = GrantSet((Grant((), ()),))
 EVERYTHING = GrantSet((Grant(("*",), ()),))
+
+
+def by_precision(patterns: Sequence[str]) -> list[str]:
+    """Patterns in the order in which they are asked: names before globs, longer before shorter."""
+    return sorted(patterns, key=lambda pattern: ("*" in pattern or "?" in pattern, -len(pattern), pattern))

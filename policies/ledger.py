@@ -41,8 +41,12 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller asked for: the logical model, or the exposed tool name."""
     provider: str | None = None
     """The provider or MCP server that was chosen."""
+    account: str | None = None
+    """Which of the provider's keys, where it has several."""
     upstream: str | None = None
     """The upstream's own name of the model or tool."""
+    reason: str | None = None
+    """Why an attempt after the first was made: ``retry``, ``other_key``, ``other_target``, ``fallback``."""
     outcome: OutcomeKind
     code: str | None = None
     """Stable error or refusal code."""

@@ -103,7 +103,7 @@ class Passage:
         metered = await self._counters.meter(tiers, units_of(call), self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
-        trip = Trip(key, call, tiers, targets, dispatch, terms, plan)
+        trip = Trip(key, call, tiers, targets, dispatch, terms, plan, began_s=asyncio.get_running_loop().time())
         if self.look_up is not None and isinstance(plan, Query):
             return await self.look_up.answer(trip, plan, self._depart)
         return await self._depart(trip)
@@ -217,15 +217,34 @@ class Passage:
     async def _next(
         self, flight: Flight[Settled], trip: Trip, attempt: Attempt, outcome: Outcome
     ) -> tuple[Attempt, Holding] | None:
-        """The next attempt after one that failed by its target's own fault; it has a hold of its own."""
-        if not outcome.retryable or attempt.committed or flight.cancelled is not None:
+        """The next attempt after one that failed before anything was emitted; it has a hold of its own."""
+        if outcome.kind != "failed" or attempt.committed or flight.cancelled is not None:
             return None
-        at = next((i for i, target in enumerate(trip.targets) if target is attempt.target), len(trip.targets))
-        rest = trip.targets[at + 1 :]
-        if not rest:
+        following = trip.dispatch.following(attempt, outcome)
+        if following is None or not await self._waited(flight, trip, following.pause_s):
             return None
-        reserved = await self._reserve(trip, attempt.number + 1, rest)
-        return None if isinstance(reserved, Refusal) else reserved
+        reserved = await self._reserve(trip, attempt.number + 1, following.targets)
+        if isinstance(reserved, Refusal):
+            return None
+        reserved[0].reason = following.reason
+        return reserved
+
+    async def _waited(self, flight: Flight[Settled], trip: Trip, pause_s: float) -> bool:
+        """Pause before a retry; false if the call was taken back meanwhile, or would end before it."""
+        if not pause_s:
+            return True
+        if trip.left_s() <= pause_s:
+            return False
+        flight.take_off()
+        try:
+            await asyncio.sleep(pause_s)
+        except asyncio.CancelledError:
+            if flight.cancelled is None:
+                raise
+            return False
+        finally:
+            flight.land()
+        return flight.cancelled is None
 
     async def _attempt(self, flight: Flight[Settled], trip: Trip, attempt: Attempt, holding: Holding) -> Settled:
         """Dispatch and settle. However this ends, the hold is settled and the row recorded."""
@@ -255,7 +274,7 @@ class Passage:
     async def _dispatch(self, flight: Flight[Settled], trip: Trip, attempt: Attempt) -> Outcome:
         """Make the attempt, within its deadline, unless it is cancelled."""
         try:
-            async with asyncio.timeout(trip.terms.deadline_s) as deadline:
+            async with asyncio.timeout(max(0.0, trip.left_s())) as deadline:
                 return await trip.dispatch.run(attempt)
         except TimeoutError:
             if not deadline.expired():

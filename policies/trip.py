@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ class Trip(msgspec.Struct, frozen=True):
     plan: Plan = OFF
     likeness: Likeness | None = None
     """What the semantic layer knows of it, to be kept with its answer."""
+    began_s: float = 0.0
+    """By the loop's clock: the deadline is that of all attempts together."""
+
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.began_s + self.terms.deadline_s - asyncio.get_running_loop().time()
 
     @property
     def query(self) -> Query | None:

@@ -25,6 +25,8 @@ CallKind = Literal["model", "tool", "resource", "prompt", "completion", "count_t
 Origin = Literal["client", "sampling", "embedding"]
 OutcomeKind = Literal["ok", "failed", "cancelled", "interrupted", "refused", "cached"]
 Basis = Literal["measured", "estimated", "configured", "none"]
+FailureClass = Literal["outage", "rate", "credentials", "context", "final"]
+"""``providers.failures`` tells them apart."""
 RefusalKind = Literal[
     "identity",  # 401: no, unknown, expired, revoked or contradictory credential
     "permission",  # 403: not granted, or does not exist (one answer for both)
@@ -174,5 +176,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The call goes on in a later request, which pays for it."""
     kept: object = None
     """The answer as ``policies.caching.vocabulary.Kept``, where it may be given again."""
-    retryable: bool = False
-    """Another target may be tried: the failure is this target's own, and nothing was emitted."""
+    failure: FailureClass | None = None
+    """What kind of failure: it decides whether and where the call is tried again."""
+    retry_after_s: float | None = None
+    """How long the upstream asks to wait."""

@@ -21,22 +21,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
-from policies.dispatch import Attempt, Target
+from policies.dispatch import Attempt, Following, Target
 from policies.egress import ByteResponse, HttpTransport, TransportFailure
 from policies.identity import VirtualKey
-from policies.types import Estimate, Outcome, Refusal
+from policies.types import Estimate, FailureClass, Outcome, Refusal
 from providers.caching.model_calls import answerable, kept_of, replayed
 from providers.dialects.base import Dialect, Headers, ModelRequest, StreamReader
+from providers.dialects.sse import data_of
+from providers.failures import failure_class, message_of, retry_after_s
 from providers.headers import to_client, to_upstream, value_of
+from providers.itinerary import Itinerary, RetryRules
+from providers.planning import Journey, TargetHealth, itinerary
 from providers.registry import Provider
 from providers.replies import HttpReply, StreamHead
 from providers.routing import Router
-from providers.upstream_errors import message_of
 
 MAX_ERROR_BYTES = 1024 * 1024
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
-"""Statuses by which a provider says that it, not the request, is the trouble; another one may serve it."""
-
+_OUTAGE_CODES = frozenset(
+    {"upstream_unreachable", "upstream_reset", "upstream_tls", "upstream_timeout", "upstream_invalid_http"}
+)
 _STATUS = {"upstream_timeout": 504}
 _CREDENTIALS = "The provider {name!r} rejected the gate's own credential (status {status}); the operator must mend it."
 
@@ -59,23 +62,25 @@ class ModelExecutor:
         router: Router,
         is_virtual_key: Callable[[str], bool],
         bounds: ModelBounds,
+        health: TargetHealth,
     ) -> None:
+        self.health = health
         self.transport = transport
         self.router = router
         self.is_virtual_key = is_virtual_key
         self.bounds = bounds
 
     def dispatch(
-        self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str
+        self, dialect: Dialect, request: ModelRequest, headers: Mapping[str, str], query: str, run: str | None = None
     ) -> ModelDispatch:
-        """One call, ready for the passage."""
-        return ModelDispatch(self, dialect, request, headers, query)
+        """One call, ready for the passage. ``run``: the agent session, which stays with its target."""
+        return ModelDispatch(self, dialect, request, headers, query, run)
 
 
 class ModelDispatch:
     """``policies.dispatch.Dispatch`` of one model call."""
 
-    __slots__ = ("_dialect", "_executor", "_headers", "_query", "_request", "_router")
+    __slots__ = ("_dialect", "_executor", "_headers", "_itinerary", "_query", "_request", "_router", "_run")
 
     def __init__(
         self,
@@ -84,7 +89,10 @@ class ModelDispatch:
         request: ModelRequest,
         headers: Mapping[str, str],
         query: str,
+        run: str | None,
     ) -> None:
+        self._run = run
+        self._itinerary = Itinerary((), self._rules)
         self._executor = executor
         self._router = executor.router  # a reload must not change the router between route and run
         self._dialect = dialect
@@ -98,7 +106,16 @@ class ModelDispatch:
         return found if isinstance(found, Refusal) and found.kind == "permission" else None
 
     def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
-        return self._router.route(key, self._request.model, self._dialect.kind)
+        request = self._request
+        journey = Journey(key, request.model, self._dialect.kind, request.fallbacks, self._run)
+        found = itinerary(self._router, self._executor.health, journey, self._rules)
+        if isinstance(found, Refusal):
+            return found
+        self._itinerary = found
+        return found.targets
+
+    def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
+        return self._itinerary.following(attempt.target, outcome)
 
     def estimate(self, target: Target) -> Estimate:
         asked = self._request.max_output_tokens
@@ -114,7 +131,22 @@ class ModelDispatch:
 
     async def run(self, attempt: Attempt) -> Outcome:
         provider = self._router.provider(attempt.target.owner)
-        credentials = self._credentials(provider)
+        health, target = self._executor.health, attempt.target
+        if self._itinerary.is_fallback(target):
+            attempt.keep_bytes = 0  # another model's answer is not this one's
+        health.breakers.begun(target)
+        failure: FailureClass | None = "final"  # a call that is cancelled says nothing of its target
+        try:
+            outcome = await self._send(attempt, provider)
+            failure = outcome.failure if outcome.kind == "failed" else None
+            if failure is None and self._run is not None:
+                health.affinity.remember((attempt.key.principal.key, self._run, self._request.model), target)
+            return outcome
+        finally:
+            health.breakers.ended(target, failure, provider.breaker)
+
+    async def _send(self, attempt: Attempt, provider: Provider) -> Outcome:
+        credentials = self._credentials(provider, attempt.target.account)
         if isinstance(credentials, Outcome):
             return credentials
         body = self._dialect.upstream_body(self._request, attempt.target.name)
@@ -127,13 +159,17 @@ class ModelDispatch:
         except TransportFailure as failure:
             if not failure.sent:
                 attempt.progress = "unsent"
-            return self._failed(provider, failure, retryable=not failure.sent or failure.code == "upstream_reset")
+            return self._failed(provider, failure)
         try:
             return await self._receive(attempt, provider, response)
         except TransportFailure as failure:
-            return self._broken(attempt, provider, failure)
+            attempt.answered_ns = time.time_ns()
+            return self._failed(provider, failure)
         finally:
             response.close()
+
+    def _rules(self, provider: str) -> RetryRules:
+        return self._router.provider(provider).retries
 
     async def _receive(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
         attempt.first_byte_ns = time.time_ns()
@@ -165,12 +201,16 @@ class ModelDispatch:
     async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
         reader = self._dialect.stream_reader(self._request)
         headers = [*to_client(response.headers), ("x-tollkeeper-provider", provider.name)]
-        attempt.emit(StreamHead(response.status, headers))
         failure: TransportFailure | None = None
         whole: list[bytes] = []
         room = attempt.keep_bytes
         try:
             async for chunk in response.chunks():
+                if not attempt.committed:
+                    if (broken_off := self._begins_with_error(provider, chunk)) is not None:
+                        attempt.answered_ns = time.time_ns()
+                        return broken_off
+                    attempt.emit(StreamHead(response.status, headers))
                 if room > 0:
                     room -= len(chunk)
                     whole.append(chunk)
@@ -180,6 +220,12 @@ class ModelDispatch:
                 await attempt.room()
         except TransportFailure as broken:
             failure = broken
+        if not attempt.committed:
+            # Nothing has come: somebody else may still answer.
+            attempt.answered_ns = time.time_ns()
+            return self._failure(
+                "upstream_cut", f"{provider.name} broke off its answer before it began.", failure="outage"
+            )
         _forward(attempt, reader, reader.finish())
         attempt.answered_ns = time.time_ns()
         if reader.ended:
@@ -202,7 +248,16 @@ class ModelDispatch:
             message=message,
             usage=reader.usage,
             upstream_request_id=_request_id(response),
+            failure="outage",
         )
+
+    def _begins_with_error(self, provider: Provider, chunk: bytes) -> Outcome | None:
+        """A stream whose first event is an error has not begun (Anthropic: ``overloaded_error`` with status 200)."""
+        if not chunk.startswith((b"event: error", b'data: {"error"', b'data: {"type":"error"')):
+            return None
+        rate = b"rate_limit" in chunk[:MAX_ERROR_BYTES]
+        message = f"{provider.name}: {message_of(data_of(chunk))}"
+        return self._failure("upstream_error", message, status=200, failure="rate" if rate else "outage")
 
     def _exhausted(self, attempt: Attempt, reader: StreamReader) -> Outcome:
         """A budget ended in the middle of an answer, and the operator wants the answer cut there."""
@@ -216,12 +271,14 @@ class ModelDispatch:
         body = await response.read(MAX_ERROR_BYTES)
         attempt.answered_ns = time.time_ns()
         request_id = _request_id(response)
-        if status in (401, 403) and provider.auth == "key":
+        failure = failure_class(status, body, own_key=provider.auth == "key")
+        if failure == "credentials":
             message = _CREDENTIALS.format(name=provider.name, status=status)
-            return self._failure("upstream_credentials", message, status=status, request_id=request_id, retryable=True)
+            return self._failure("upstream_credentials", message, status=status, request_id=request_id, failure=failure)
         if status == 404:
             message = f"{provider.name} does not know {attempt.target.name!r}: {message_of(body)}"
             return self._failure("upstream_not_found", message, status=status, request_id=request_id)
+        asked = retry_after_s(value_of(response.headers, "retry-after"), value_of(response.headers, "retry-after-ms"))
         return Outcome(
             kind="failed",
             code="upstream_error",
@@ -229,12 +286,13 @@ class ModelDispatch:
             reply=HttpReply(status, to_client(response.headers), body),
             status=status,
             upstream_request_id=request_id,
-            retryable=status in RETRYABLE,
+            failure=failure,
+            retry_after_s=asked,
         )
 
-    def _credentials(self, provider: Provider) -> Sequence[tuple[str, str]] | Outcome:
+    def _credentials(self, provider: Provider, account: str) -> Sequence[tuple[str, str]] | Outcome:
         if provider.auth == "key":
-            return provider.auth_headers
+            return provider.auth_headers[account]
         own = self._own_credentials()
         if not own:
             return self._failure(
@@ -250,13 +308,10 @@ class ModelDispatch:
         own = [(n, self._headers[n]) for n in ("authorization", "x-api-key") if n in self._headers]
         return [(n, v) for n, v in own if not self._executor.is_virtual_key(v.rpartition(" ")[2])]
 
-    def _failed(self, provider: Provider, failure: TransportFailure, *, retryable: bool = False) -> Outcome:
-        return self._failure(failure.code, f"{provider.name}: {failure}", retryable=retryable)
-
-    def _broken(self, attempt: Attempt, provider: Provider, failure: TransportFailure) -> Outcome:
-        """The answer broke off while it was being read whole."""
-        attempt.answered_ns = time.time_ns()
-        return self._failed(provider, failure)
+    def _failed(self, provider: Provider, failure: TransportFailure) -> Outcome:
+        """No answer, or one that broke off while it was being read whole."""
+        kind: FailureClass = "outage" if failure.code in _OUTAGE_CODES else "final"
+        return self._failure(failure.code, f"{provider.name}: {failure}", failure=kind)
 
     def _failure(
         self,
@@ -266,7 +321,7 @@ class ModelDispatch:
         status: int = 0,
         reply_status: int = 0,
         request_id: str | None = None,
-        retryable: bool = False,
+        failure: FailureClass = "final",
     ) -> Outcome:
         """A failure of the upstream, rendered in the client's dialect."""
         _, headers, body = self._dialect.refusal_body(Refusal(kind="unavailable", code=code, message=message))
@@ -277,7 +332,7 @@ class ModelDispatch:
             reply=HttpReply(reply_status or _STATUS.get(code, 502), headers, body),
             status=status,
             upstream_request_id=request_id,
-            retryable=retryable,
+            failure=failure,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,8 @@ from policies.egress import Timeouts
 from policies.grants import Grant
 from policies.pricing import Price
 from policies.tiers import Tier
+from providers.breaker import BreakerRules
+from providers.itinerary import RetryRules
 
 ProviderKind = Literal["openai", "anthropic"]
 """The wire family: which dialects it speaks without translation."""
@@ -21,6 +23,21 @@ DEFAULT_BASE_URLS: Mapping[ProviderKind, str] = {
 """As the vendor's own SDK takes it: OpenAI's includes ``/v1``, Anthropic's does not."""
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamKey:
+    """One of the gate's own keys at a provider."""
+
+    secret: str = field(default="", repr=False)
+    name: str = ""
+    """Empty where the provider has only one."""
+    weight: float = 1.0
+    models: Grant | None = None
+    """Models that it may be used for; ``None``: all of the provider."""
+
+
+_NO_KEY = UpstreamKey()
+
+
 @dataclass(frozen=True)
 class Provider:
     """One entry of ``providers:``."""
@@ -29,7 +46,7 @@ class Provider:
     kind: ProviderKind
     base_url: str
     models: Grant
-    api_key: str = field(default="", repr=False)
+    keys: tuple[UpstreamKey, ...] = (_NO_KEY,)
     auth: Literal["key", "passthrough"] = "key"
     """``passthrough``: the caller's own credential goes upstream instead of ours."""
     weight: float = 1.0
@@ -40,10 +57,16 @@ class Provider:
     disabled: str | None = None
     """Why it cannot be used, e.g. ``OPENAI_API_KEY is not set``."""
     timeouts: Timeouts = field(default_factory=Timeouts)
-    auth_headers: tuple[tuple[str, str], ...] = field(init=False, repr=False)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """The vendor's name of a model by the name under which it is offered."""
+    retries: RetryRules = field(default_factory=RetryRules)
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+    auth_headers: Mapping[str, Sequence[tuple[str, str]]] = field(init=False, repr=False)
+    """By the key's name."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "auth_headers", _auth_headers(self.kind, self.api_key))
+        headers = {key.name: _auth_headers(self.kind, key.secret) for key in self.keys}
+        object.__setattr__(self, "auth_headers", headers)
 
 
 def _auth_headers(kind: ProviderKind, api_key: str) -> tuple[tuple[str, str], ...]:

@@ -54,10 +54,12 @@ class Router:
         self,
         providers: Iterable[Provider],
         catalogue: PriceCatalogue,
+        fallbacks: Sequence[tuple[Grant, tuple[str, ...]]] = (),
         pick: Callable[[], float] = random.random,
     ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._catalogue = catalogue
+        self._fallbacks = fallbacks
         self._pick = pick
         self._kept: dict[tuple[VirtualKey, str, ProviderKind], Route | Refusal] = {}
 
@@ -71,6 +73,10 @@ class Router:
     @property
     def providers(self) -> Iterable[Provider]:
         return self._providers.values()
+
+    def fallbacks(self, model: str) -> tuple[str, ...]:
+        """Models to try in order when every target of ``model`` has failed: the most specific pattern's."""
+        return next((names for grant, names in self._fallbacks if grant.allows(model)), ())
 
     def route(self, key: VirtualKey, model: str, kind: ProviderKind) -> Sequence[Target] | Refusal:
         """Targets for ``model``, best first, or why there is none."""
@@ -139,15 +145,25 @@ class Router:
             # Not the next best: a name that a disabled provider claims would land somewhere unmeant.
             return no_provider(model, [f"{p.name}: {p.disabled}" for p in named_best])
         try:
-            targets = tuple(self._target(key, provider, upstream) for provider in chosen)
+            return self._targets(key, chosen, upstream)
         except PriceUnknown as error:
             return price_unknown(model, str(error))
-        return Route(targets, tuple(key.provider_weights.get(p.name, p.weight) for p in chosen))
 
-    def _target(self, key: VirtualKey, provider: Provider, model: str) -> Target:
-        own = key.provider_tiers.get(provider.name)
-        tiers = (*provider.tiers, own) if own is not None else provider.tiers
-        return Target(provider.name, model, self._catalogue.price(provider, model), tiers)
+    def _targets(self, key: VirtualKey, chosen: Sequence[Provider], model: str) -> Route:
+        """Every key of every provider; a provider's weight is shared among its keys."""
+        targets: list[Target] = []
+        weights: list[float] = []
+        for provider in chosen:
+            own = key.provider_tiers.get(provider.name)
+            tiers = (*provider.tiers, own) if own is not None else provider.tiers
+            name = provider.aliases.get(model, model)
+            price = self._catalogue.price(provider, name)
+            usable = [k for k in provider.keys if k.models is None or k.models.allows(model)] or provider.keys
+            weight = key.provider_weights.get(provider.name, provider.weight)
+            share = weight / sum(k.weight for k in usable)
+            targets += (Target(provider.name, name, price, tiers, k.name) for k in usable)
+            weights += (share * k.weight for k in usable)
+        return Route(tuple(targets), tuple(weights))
 
 
 def _specificity(models: Grant, name: str) -> Specificity | None:

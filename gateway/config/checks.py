@@ -36,6 +36,7 @@ def run(tree: Tree) -> None:
         _server_shapes,
         _unique_prefixes,
         _sampling_model,
+        _provider_keys,
         _embedding_source,
         _vector_address,
         _foreign_bind,
@@ -213,6 +214,24 @@ def _sampling_model(tree: Tree) -> None:
     mcp = tree.value.get("mcp") if isinstance(tree.value, dict) else None
     if isinstance(mcp, dict) and mcp.get("sampling") == "gateway" and mcp.get("sampling_model") is None:
         tree.report(("mcp", "sampling"), "with gateway, sampling_model must name the model that answers")
+
+
+def _provider_keys(tree: Tree) -> None:
+    for path, block in blocks(tree, "providers"):
+        keys = block.get("api_keys")
+        if not keys:
+            continue
+        if block.get("api_key") is not None:
+            tree.report((*path, "api_keys"), "has no meaning beside api_key", "give one or the other")
+        if block.get("auth") == "passthrough":
+            tree.report((*path, "api_keys"), "has no meaning with auth: passthrough")
+        seen: set[str] = set()
+        for entry_path, entry in _children((*path, "api_keys"), keys):
+            name = entry.get("name")
+            if isinstance(name, str) and name in seen:
+                tree.report((*entry_path, "name"), f"duplicate name {name!r} among this provider's keys")
+            elif isinstance(name, str):
+                seen.add(name)
 
 
 def _embedding_source(tree: Tree) -> None:

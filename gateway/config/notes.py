@@ -39,7 +39,6 @@ NOT_YET_ACTIVE: tuple[Inactive, ...] = (
     Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
     Inactive(("server", "trusted_proxies")),
-    Inactive(("fallbacks",)),
 )
 """The one list of what this version loads without acting on it. Delete an entry when its field works."""
 
@@ -88,7 +87,9 @@ def _providers(config: Config, say: Say) -> None:
         path = ("providers", index)
         if provider.name in disabled:
             say((*path, "api_key"), f"provider {provider.name} is disabled: {disabled[provider.name]}", None)
-        elif provider.api_key is None and provider.auth == "key" and provider.base_url is None:
+        elif (
+            provider.api_key is None and not provider.api_keys and provider.auth == "key" and provider.base_url is None
+        ):
             say(path, f"provider {provider.name} has no api_key: its vendor will refuse calls", None)
 
 

@@ -72,6 +72,40 @@ class ProviderTimeouts(Section):
     idle: Seconds = Field(default=300.0, description="Seconds between two pieces of the answer.")
 
 
+class UpstreamKey(Section):
+    """One of several keys at a provider. Calls are shared among them; a rate limit at one goes on to the next."""
+
+    name: Name = Field(description="Unique within the provider: what the ledger calls it.")
+    key: HeaderSecret = Field(description="The vendor's key.")
+    weight: float = Field(default=1.0, gt=0, le=1_000_000, description="Share of the provider's calls (no unit).")
+    allowed_models: tuple[Pattern, ...] | None = Field(
+        default=None, description="Models that it is used for, as patterns. Absent: all of the provider."
+    )
+
+
+class Retries(Section):
+    """How often a target is tried again when it fails and no other one can help."""
+
+    again: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Times that one target is tried again for one call. Other keys, providers and fallbacks are tried "
+        "in any case; vendors' SDKs retry by themselves.",
+    )
+    first_pause: Seconds = Field(default=0.5, description="Seconds before the first retry; doubled each time.")
+    longest_pause: Seconds = Field(default=5.0, description="Seconds that a pause grows to.")
+
+
+class Breaker(Section):
+    """When a target is asked last, because it failed so often in a row."""
+
+    failures: int = Field(default=5, ge=1, le=1_000, description="Failures in a row that open it.")
+    open_seconds: Seconds = Field(
+        default=30.0, description="Seconds until one call may probe the target; doubled when the probe fails."
+    )
+
+
 class Provider(Limited):
     """One upstream that answers model calls. Its limits are the fourth tier: they hold for all callers together."""
 
@@ -84,6 +118,9 @@ class Provider(Limited):
         default=None,
         description="The vendor's key. When `${VAR:-}` leaves it empty the provider is disabled, and a call that needs "
         "it says which variable is missing.",
+    )
+    api_keys: tuple[UpstreamKey, ...] = Field(
+        default=(), description="Instead of `api_key`: several keys, each with a name and a weight."
     )
     base_url: Url | None = Field(
         default=None,
@@ -99,6 +136,13 @@ class Provider(Limited):
         description="Models that it serves, as patterns. The most specific match wins; a provider that matches only by "
         "`*` serves a name when no other does.",
     )
+    aliases: dict[str, str] = Field(
+        default={},
+        description="The vendor's name of a model by the name under which it is offered: `{fast: gpt-4o-mini}`. The "
+        "offered name must be among `allowed_models`.",
+    )
+    retries: Retries = Field(default=Retries(), description="How often it is tried again.")
+    breaker: Breaker = Field(default=Breaker(), description="When it is asked last.")
     weight: float = Field(
         default=1.0, gt=0, le=1_000_000, description="Share of calls among equally matching providers (no unit)."
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gateway.surfaces.cache_wishes import SAID, SHARED, said_before, said_of, wish_of
 from gateway.surfaces.credentials import identify
+from gateway.surfaces.fallbacks import with_fallbacks
 from gateway.surfaces.http import (
     BodyTooLarge,
     ClientGone,
@@ -84,7 +85,7 @@ class ModelSurface:
             kind=self._kind,
         )
         query = scope["query_string"].decode("latin-1")
-        dispatch = self._executor.dispatch(self._dialect, request, headers, query)
+        dispatch = self._executor.dispatch(self._dialect, request, headers, query, context.run)
         wish = wish_of(headers)
         if isinstance(wish, Refusal):
             await self._refuse(send, context, key, request.model, wish)
@@ -169,7 +170,8 @@ class ModelSurface:
         if headers.get("content-encoding", "identity").lower() != "identity":
             return _bad_request("unsupported_content_encoding", "Send the body without content-encoding.")
         try:
-            return self._dialect.parse(await read_body(scope, receive, self._front.max_body_bytes))
+            request = self._dialect.parse(await read_body(scope, receive, self._front.max_body_bytes))
+            return with_fallbacks(self._dialect, request, headers)
         except BodyTooLarge as error:
             return _bad_request("body_too_large", str(error))
         except BodyError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,8 +142,3 @@ class CachePolicy:
             text=text,
             threshold=rules.threshold if wish.threshold is None else wish.threshold,
         )
-
-
-def by_precision(patterns: Sequence[str]) -> list[str]:
-    """Patterns in the order in which they are asked: names before globs, longer before shorter."""
-    return sorted(patterns, key=lambda pattern: ("*" in pattern or "?" in pattern, -len(pattern), pattern))

@@ -46,6 +46,8 @@ ledger = sa.Table(
     sa.Column("cost_nano", _BIG, nullable=False),
     sa.Column("held_nano", _BIG, nullable=False, server_default="0"),
     sa.Column("saved_nano", _BIG, nullable=False),
+    sa.Column("account", sa.String(100)),
+    sa.Column("reason", sa.String(20)),
     sa.Column("cache", sa.String(80)),
     sa.Column("cache_id", sa.String(64)),
     sa.Column("basis", sa.String(20), nullable=False),

@@ -52,6 +52,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the request allows; ``None`` when it does not say, zero where nothing is generated."""
     hide_usage: bool = False
     """The client did not ask for the usage chunk that the gate asks for."""
+    fallbacks: tuple[str, ...] = ()
+    """Models to try in order when this one fails, of the caller's own choice."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

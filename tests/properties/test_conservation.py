@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.admission import Grants
-from policies.dispatch import Attempt, Target
+from policies.caching.vocabulary import Bypass, Kept
+from policies.dispatch import Attempt, Following, Target
 from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.journal import Journal
@@ -90,6 +91,16 @@ class Fated:
     def estimate(self, target: Target) -> Estimate:
         return Estimate(500, 500, 3_000) if self.model else Estimate()
 
+    def answerable(self, key: VirtualKey) -> Bypass:
+        return Bypass("unsupported")
+
+    def replay(self, kept: Kept) -> None:
+        return None
+
+    def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
+        rest = self.route(attempt.key)[attempt.number :]
+        return Following(rest) if outcome.failure == "outage" and rest else None
+
     async def run(self, attempt: Attempt) -> Outcome:
         identity = attempt.call.context.call_id, attempt.number
         if self.fate == "never_sent":
@@ -99,7 +110,7 @@ class Fated:
         if self.fate == "defect":
             raise RuntimeError("a defect")
         if self.fate == "error" or (self.fate == "retry" and attempt.number == 1):
-            return Outcome(kind="failed", code="upstream_error", status=503, retryable=True)
+            return Outcome(kind="failed", code="upstream_error", status=503, failure="outage")
         if self.fate == "long":
             attempt.committed = True
             for _ in range(5):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from policies.admission import Grants
-from policies.dispatch import Attempt, Target
+from policies.caching.vocabulary import Bypass, Kept
+from policies.dispatch import Attempt, Following, Target
 from policies.flight import Flight
 from policies.identity import VirtualKey
 from policies.ledger import LedgerRow, OpenEntry
@@ -60,6 +61,16 @@ class Scripted:
 
     def estimate(self, target: Target) -> Estimate:
         return Estimate(1_000, 1_000, 10_000)
+
+    def answerable(self, key: VirtualKey) -> Bypass:
+        return Bypass("unsupported")
+
+    def replay(self, kept: Kept) -> None:
+        return None
+
+    def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
+        rest = list(self.targets[self.targets.index(attempt.target) + 1 :])
+        return Following(rest) if outcome.failure == "outage" and rest else None
 
     async def run(self, attempt: Attempt) -> Outcome:
         return await self.work(attempt)
@@ -293,7 +304,7 @@ async def test_a_caller_who_leaves_between_two_attempts_ends_the_second() -> Non
         seen.append(attempt.number)
         attempt.progress = "sent"
         if attempt.number == 1:
-            return Outcome(kind="failed", code="upstream_error", status=503, retryable=True)
+            return Outcome(kind="failed", code="upstream_error", status=503, failure="outage")
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -28,7 +28,6 @@ virtual_keys: [{{key_name: a, key: {STRONG}, allowed_tools: ["*", "files/*", "!f
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("fallbacks: {gpt-4o: [claude-sonnet-4-6]}", "t.yaml:1: fallbacks: configured but not yet active"),
         ("server: {trusted_proxies: [10.0.0.0/8]}", "server.trusted_proxies: configured but not yet active"),
         ("providers: [{name: gemini, api_key: x}]", "providers[0].type: configured but not yet active"),
     ],

@@ -53,6 +53,9 @@ class Scripted:
     def answerable(self, key: VirtualKey) -> Answerable | Bypass:
         return Answerable(fields={"question": self.question})
 
+    def following(self, attempt: Attempt, outcome: Outcome) -> None:
+        return None
+
     def replay(self, kept: Kept) -> Replayed | None:
         return Replayed(kept.data)
 

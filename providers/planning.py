@@ -1,0 +1,75 @@
+"""Plans where a call goes: the asked model's targets, its fallbacks', the run's last target first, those in trouble
+last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policies.dispatch import Target
+from policies.identity import VirtualKey
+from policies.types import Refusal
+from providers.affinity import Affinity
+from providers.breaker import Breakers
+from providers.itinerary import Itinerary, RetryRules
+from providers.registry import ProviderKind
+from providers.routing import Router
+
+MOST_FALLBACKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TargetHealth:
+    """What this process has seen of its targets; it outlives a reload."""
+
+    breakers: Breakers
+    affinity: Affinity
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """Who wants to go where."""
+
+    key: VirtualKey
+    model: str
+    kind: ProviderKind
+    fallbacks: tuple[str, ...] = ()
+    """Of the caller's own choice."""
+    run: str | None = None
+
+
+def itinerary(
+    router: Router, health: TargetHealth, journey: Journey, rules: Callable[[str], RetryRules]
+) -> Itinerary | Refusal:
+    """The plan, or why there is none. A fallback that the key may not use, or that nobody serves, is left out."""
+    key, model = journey.key, journey.model
+    first = router.route(key, model, journey.kind)
+    if isinstance(first, Refusal) and first.kind == "permission":
+        return first
+    groups: list[list[Target]] = []
+    asked: list[Target] = []
+    if not isinstance(first, Refusal):
+        asked = list(first)
+        if journey.run is not None and len(asked) > 1:
+            asked = health.affinity.first((key.principal.key, journey.run, model), asked)
+        groups.append(asked)
+    names = (*journey.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
+    for name in dict.fromkeys(names):
+        found = router.route(key, name, journey.kind) if name != model else first
+        if not isinstance(found, Refusal) and found is not first:
+            groups.append(list(found))
+    if not groups:
+        return first if isinstance(first, Refusal) else Itinerary((), rules)
+    return Itinerary(_healthy_first(groups, health.breakers), rules, asked)
+
+
+def _healthy_first(groups: list[list[Target]], breakers: Breakers) -> list[list[Target]]:
+    """Targets in trouble after all others, in a group of their own."""
+    preferred: list[list[Target]] = []
+    troubled: list[Target] = []
+    for group in groups:
+        now, later = breakers.preferred(group)
+        if now:
+            preferred.append(now)
+        troubled += later
+    return [*preferred, troubled] if troubled else preferred
