@@ -49,6 +49,7 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m gateway.config.report > docs/configuration.md
 	$(BIN)/python -m tests.support.era_table
+	$(BIN)/python -m tests.support.vendor_table
 
 # Versions with hashes and without addresses.
 lock: $(UV)

@@ -16,9 +16,14 @@ from policies.grants import Grant, by_precision
 from policies.pricing import FREE, Price, Rates, per_call, per_million
 from providers.breaker import BreakerRules
 from providers.itinerary import RetryRules
+from providers.presets import PRESETS
 from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind, UpstreamKey
 
-KINDS: Mapping[str, ProviderKind] = {"openai": "openai", "anthropic": "anthropic"}
+KINDS: Mapping[str, ProviderKind] = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    **{name: preset.kind for name, preset in PRESETS.items()},
+}
 """Provider types that this version speaks."""
 DEFAULT_EXPECTED_OUTPUT = 4_096
 
@@ -35,10 +40,12 @@ def providers_of(config: Config) -> list[Provider]:
 
 def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, config: Config) -> Provider:
     timeouts = entry.timeouts
+    preset = PRESETS.get(entry.type)
     return Provider(
         name=entry.name,
         kind=kind,
-        base_url=(entry.base_url or DEFAULT_BASE_URLS[kind]).rstrip("/"),
+        base_url=(entry.base_url or (preset.base_url if preset else DEFAULT_BASE_URLS[kind])).rstrip("/"),
+        stream_usage=preset is None or preset.stream_usage,
         models=Grant.of(entry.allowed_models),
         keys=_upstream_keys(entry),
         auth=entry.auth,

@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.dispatch import Attempt, Following, Target
 from policies.egress import ByteResponse, HttpTransport, TransportFailure
@@ -149,7 +151,7 @@ class ModelDispatch:
         credentials = self._credentials(provider, attempt.target.account)
         if isinstance(credentials, Outcome):
             return credentials
-        body = self._dialect.upstream_body(self._request, attempt.target.name)
+        body = self._dialect.upstream_body(self._asked_of(provider), attempt.target.name)
         url = f"{provider.base_url}{self._dialect.path}" + (f"?{self._query}" if self._query else "")
         headers = [*to_upstream(self._headers), ("content-type", "application/json"), *credentials]
         attempt.sent_ns = time.time_ns()
@@ -167,6 +169,12 @@ class ModelDispatch:
             return self._failed(provider, failure)
         finally:
             response.close()
+
+    def _asked_of(self, provider: Provider) -> ModelRequest:
+        """The request without what the provider would refuse."""
+        if provider.stream_usage or not self._request.hide_usage:
+            return self._request
+        return msgspec.structs.replace(self._request, hide_usage=False)
 
     def _rules(self, provider: str) -> RetryRules:
         return self._router.provider(provider).retries
@@ -199,7 +207,7 @@ class ModelDispatch:
         )
 
     async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
-        reader = self._dialect.stream_reader(self._request)
+        reader = self._dialect.stream_reader(self._asked_of(provider))
         headers = [*to_client(response.headers), ("x-tollkeeper-provider", provider.name)]
         failure: TransportFailure | None = None
         whole: list[bytes] = []

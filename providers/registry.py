@@ -47,6 +47,8 @@ class Provider:
     base_url: str
     models: Grant
     keys: tuple[UpstreamKey, ...] = (_NO_KEY,)
+    stream_usage: bool = True
+    """It may be asked for the usage of a stream."""
     auth: Literal["key", "passthrough"] = "key"
     """``passthrough``: the caller's own credential goes upstream instead of ours."""
     weight: float = 1.0

@@ -11,10 +11,11 @@ from gateway.config.checks import nearest
 from gateway.config.limits import Granted
 from gateway.config.models import Config
 from gateway.config.problems import KeyPath, Problem
-from gateway.config.providers import PROVIDER_TYPES
+from gateway.config.providers import NATIVE_TYPES
 from gateway.config.tree import Tree
 from gateway.config.values import Section
 from policies.grants import Grant
+from providers.presets import PRESETS
 
 Say = Callable[[KeyPath, str, str | None], None]
 
@@ -36,7 +37,7 @@ class Inactive:
 
 
 NOT_YET_ACTIVE: tuple[Inactive, ...] = (
-    Inactive(("providers", "*", "type"), tuple(t for t in PROVIDER_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
+    Inactive(("providers", "*", "type"), tuple(t for t in NATIVE_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
     Inactive(("providers", "*", "unsupported")),
     Inactive(("server", "trusted_proxies")),
 )
@@ -90,7 +91,10 @@ def _providers(config: Config, say: Say) -> None:
         elif (
             provider.api_key is None and not provider.api_keys and provider.auth == "key" and provider.base_url is None
         ):
-            say(path, f"provider {provider.name} has no api_key: its vendor will refuse calls", None)
+            preset = PRESETS.get(provider.type)
+            if preset is None or preset.key_variable is not None:
+                hint = None if preset is None else f"api_key: ${{{preset.key_variable}}}"
+                say(path, f"provider {provider.name} has no api_key: its vendor will refuse calls", hint)
 
 
 def _keys(config: Config, say: Say) -> None:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import difflib
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from gateway.config.limits import Limited
 from gateway.config.values import Dollars, HeaderSecret, Name, Pattern, Seconds, Section, Url
+from providers.presets import PRESETS
 
-ProviderType = Literal[
-    "openai",
-    "anthropic",
-    "gemini",
-    "vertex",
-    "bedrock",
-    "azure",
-    "cohere",
-    "mistral",
-    "groq",
-    "together",
-    "ollama",
-    "openrouter",
-    "deepseek",
-    "xai",
-    "fireworks",
-    "cerebras",
-    "perplexity",
-    "vllm",
+NATIVE_TYPES = ("openai", "anthropic", "gemini", "vertex", "bedrock", "azure")
+PROVIDER_TYPES = (*NATIVE_TYPES, *PRESETS)
+
+
+def _check_type(value: str) -> str:
+    if value not in PROVIDER_TYPES:
+        near = difflib.get_close_matches(value, PROVIDER_TYPES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "any OpenAI-compatible endpoint is openai with a base_url"
+        raise ValueError(f"is no known provider type ({hint})")
+    return value
+
+
+ProviderType = Annotated[
+    str, AfterValidator(_check_type), WithJsonSchema({"type": "string", "enum": list(PROVIDER_TYPES)})
 ]
-PROVIDER_TYPES: tuple[ProviderType, ...] = get_args(ProviderType)
 
 
 class ModelPrice(Section):
@@ -111,8 +107,8 @@ class Provider(Limited):
 
     name: Name = Field(description="Unique name. A model can be asked for literally as `name/model`.")
     type: ProviderType = Field(
-        description="The vendor's API. Absent: as `name`, if that is one of the types. Any OpenAI-compatible endpoint "
-        "is `openai` with a `base_url`."
+        description="The vendor's API: `openai`, `anthropic`, or a vendor of docs/providers.md. Absent: as `name`, if "
+        "that is one. Any OpenAI-compatible endpoint is `openai` with a `base_url`."
     )
     api_key: HeaderSecret | None = Field(
         default=None,

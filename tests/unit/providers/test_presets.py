@@ -1,0 +1,52 @@
+"""Vendors as data: every row loads, is used, and names its source."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from gateway.compile import KINDS, providers_of
+from gateway.config.loader import ConfigError, loads
+from providers.presets import PRESETS
+from tests.support.vendor_table import table, table_in_docs
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_vendor_needs_its_name_and_key_only(name: str) -> None:
+    preset = PRESETS[name]
+    text = f"providers: [{{name: {name}, api_key: secret}}, {{name: mine, type: {name}, base_url: 'https://x.example/v9/'}}]"
+    loaded = loads(text.encode(), "t.yaml", {})
+    vendor, mine = providers_of(loaded.config)
+    assert (vendor.kind, vendor.base_url) == (preset.kind, preset.base_url)
+    assert (mine.kind, mine.base_url) == (preset.kind, "https://x.example/v9")
+    assert not any("not yet active" in str(note) for note in loaded.notes)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_a_row_names_its_source_and_is_reached_safely(preset: object) -> None:
+    address, source = urlsplit(getattr(preset, "base_url")), urlsplit(getattr(preset, "source"))  # noqa: B009
+    assert source.scheme == "https"
+    assert address.scheme == "https" or address.hostname == "127.0.0.1"
+    assert not address.path.endswith("/")
+
+
+def test_a_vendor_without_its_key_is_told_which_variable_holds_it() -> None:
+    notes = [str(note) for note in loads(b"providers: [{name: groq}, {name: ollama}]", "t.yaml", {}).notes]
+    assert [note for note in notes if "no api_key" in note] == [
+        "t.yaml:1: providers[0]: provider groq has no api_key: its vendor will refuse calls (api_key: ${GROQ_API_KEY})"
+    ]
+
+
+def test_an_unknown_type_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        loads(b"providers: [{name: x, type: grok, api_key: k}]", "t.yaml", {})
+    assert "did you mean groq?" in str(caught.value.problems[0])
+
+
+def test_what_check_calls_inactive_is_what_is_not_spoken() -> None:
+    assert {"openai", "anthropic", *PRESETS} == set(KINDS)
+
+
+def test_the_table_in_the_docs_is_current() -> None:
+    assert table_in_docs() == table(), "run 'make docs'"
