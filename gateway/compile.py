@@ -22,6 +22,7 @@ from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind, Upstre
 KINDS: Mapping[str, ProviderKind] = {
     "openai": "openai",
     "anthropic": "anthropic",
+    "gemini": "gemini",
     **{name: preset.kind for name, preset in PRESETS.items()},
 }
 """Provider types that this version speaks."""

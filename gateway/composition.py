@@ -27,6 +27,7 @@ from gateway.sampling import GatewaySampler
 from gateway.state import StateDir, StateError
 from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
 from gateway.surfaces.discovery import METADATA_PATH, REGISTER_PATH, ResourceMetadata, public_url_of, register
+from gateway.surfaces.gemini import GeminiSurface
 from gateway.surfaces.mcp import McpParts, McpSurface
 from gateway.surfaces.mcp_calls import CallParts
 from gateway.surfaces.mcp_requests import McpRequests, Presentation
@@ -58,6 +59,7 @@ from policies.trip import Terms
 from policies.windows import SECOND_NS
 from providers.affinity import Affinity
 from providers.breaker import Breakers
+from providers.dialects.gemini import Gemini
 from providers.dialects.openai import refusal_body
 from providers.executor import ModelBounds, ModelExecutor
 from providers.planning import TargetHealth
@@ -215,12 +217,15 @@ class Gateway:
             path: ModelSurface(dialect, self._executor, front) for path, dialect in (*MODEL_ROUTES, *ANTHROPIC_ROUTES)
         }
         lists = self._model_lists()
+        gemini = self._gemini_surface(front)
         mcp = self._mcp_surface(config, state, tool_uses)
         metadata = ResourceMetadata(public_url_of(config.server.public_url))
         exact.update({"/mcp": mcp, "/mcp/": mcp, "/anthropic/api/hello": hello, **lists})
         exact.update({METADATA_PATH: metadata, REGISTER_PATH: register})
         prefixed: dict[str, App] = {
             "/mcp/": mcp,
+            "/genai/": gemini,
+            "/v1beta/": gemini,
             f"{METADATA_PATH}/": metadata,
             **{f"{path}/": app for path, app in lists.items()},
         }
@@ -264,6 +269,11 @@ class Gateway:
             )
             for path, shape in paths
         }
+
+    def _gemini_surface(self, front: Front) -> GeminiSurface:
+        refusal = Gemini("v1beta", "", "generateContent").refusal_body
+        lists = ModelList("gemini", "/models", self._directory, lambda: self._router, refusal)
+        return GeminiSurface(self._executor, front, lists)
 
     def _mcp_surface(self, config: Config, state: StateDir, tool_uses: ToolUseIndex) -> McpSurface:
         info = {"name": "tollkeeper", "version": VERSION}

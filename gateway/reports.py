@@ -22,6 +22,7 @@ from providers.registry import ProviderKind
 from providers.routing import Router
 
 BYTES_PER_TOKEN = 4
+KINDS: tuple[ProviderKind, ...] = ("openai", "anthropic", "gemini")
 NS = 1_000_000_000
 
 
@@ -94,7 +95,7 @@ class GatewayReports:
             offered = snapshot is not None and any(item.name == name for item in snapshot.items["tools"])
             return {**said, "tool": tool, "allowed": decision.allowed, "reason": decision.reason, "offered": offered}
         router = self._parts.router()
-        route = [line for kind in ("openai", "anthropic") for line in self._route(found, model or "", kind)]
+        route = [line for kind in KINDS for line in self._route(found, model or "", kind)]
         return {
             **said,
             "model": model,

@@ -39,6 +39,7 @@ from providers.replies import HttpReply, StreamHead
 from providers.routing import Router
 
 MAX_ERROR_BYTES = 1024 * 1024
+_OWN = ("authorization", "x-api-key", "x-goog-api-key")
 _OUTAGE_CODES = frozenset(
     {"upstream_unreachable", "upstream_reset", "upstream_tls", "upstream_timeout", "upstream_invalid_http"}
 )
@@ -152,7 +153,9 @@ class ModelDispatch:
         if isinstance(credentials, Outcome):
             return credentials
         body = self._dialect.upstream_body(self._asked_of(provider), attempt.target.name)
-        url = f"{provider.base_url}{self._dialect.path}" + (f"?{self._query}" if self._query else "")
+        url = f"{provider.base_url}{self._dialect.upstream_path(attempt.target.name)}" + (
+            f"?{self._query}" if self._query else ""
+        )
         headers = [*to_upstream(self._headers), ("content-type", "application/json"), *credentials]
         attempt.sent_ns = time.time_ns()
         attempt.progress = "sent"
@@ -313,7 +316,7 @@ class ModelDispatch:
 
     def _own_credentials(self) -> Headers:
         """What the caller sent beside its virtual key."""
-        own = [(n, self._headers[n]) for n in ("authorization", "x-api-key") if n in self._headers]
+        own = [(n, self._headers[n]) for n in _OWN if n in self._headers]
         return [(n, v) for n, v in own if not self._executor.is_virtual_key(v.rpartition(" ")[2])]
 
     def _failed(self, provider: Provider, failure: TransportFailure) -> Outcome:

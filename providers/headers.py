@@ -23,6 +23,7 @@ FORWARDED = frozenset(
         "user-agent",
         "x-app",
         "x-client-request-id",
+        "x-goog-api-client",
     }
 )
 FORWARDED_PREFIXES = ("x-stainless-", "x-codex-", "x-claude-code-")

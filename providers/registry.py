@@ -13,14 +13,15 @@ from policies.tiers import Tier
 from providers.breaker import BreakerRules
 from providers.itinerary import RetryRules
 
-ProviderKind = Literal["openai", "anthropic"]
+ProviderKind = Literal["openai", "anthropic", "gemini"]
 """The wire family: which dialects it speaks without translation."""
 
 DEFAULT_BASE_URLS: Mapping[ProviderKind, str] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
 }
-"""As the vendor's own SDK takes it: OpenAI's includes ``/v1``, Anthropic's does not."""
+"""As the vendor's own SDK takes it: OpenAI's includes ``/v1``, the others' do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +77,6 @@ def _auth_headers(kind: ProviderKind, api_key: str) -> tuple[tuple[str, str], ..
         return ()
     if kind == "anthropic":
         return (("x-api-key", api_key),)
+    if kind == "gemini":
+        return (("x-goog-api-key", api_key),)
     return (("authorization", f"Bearer {api_key}"),)

@@ -16,9 +16,10 @@ from policies.identity import Directory, VirtualKey
 from policies.refusals import model_not_allowed
 from policies.types import Refusal
 from providers.dialects.base import Headers
+from providers.dialects.gemini import METHODS
 from providers.registry import ProviderKind
 
-Shape = Literal["openai", "anthropic"]
+Shape = Literal["openai", "anthropic", "gemini"]
 
 
 class ModelCatalogue(Protocol):
@@ -65,6 +66,8 @@ class ModelList:
         entries = [self._entry(name) for name in names]
         if self._shape == "openai":
             return {"object": "list", "data": entries}
+        if self._shape == "gemini":
+            return {"models": entries}
         return {
             "data": entries,
             "has_more": False,
@@ -75,6 +78,8 @@ class ModelList:
     def _entry(self, name: str) -> dict[str, Any]:
         if self._shape == "openai":
             return {"id": name, "object": "model", "created": 0, "owned_by": "tollkeeper"}
+        if self._shape == "gemini":
+            return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": list(METHODS)}
         return {"id": name, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
 
     async def _refuse(self, send: Send, refusal: Refusal) -> None:

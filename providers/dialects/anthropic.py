@@ -99,6 +99,9 @@ class AnthropicMessages:
             max_output_tokens=whole_number(fields, "max_tokens"),
         )
 
+    def upstream_path(self, model: str) -> str:
+        return self.path
+
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         if model == request.model:
             return request.body.body

@@ -90,13 +90,14 @@ class Dialect(Protocol):
     surface: str
     operation: str
     kind: ProviderKind
-    path: str
-    """Below the provider's ``base_url``."""
     decisive_headers: frozenset[str]
     """Headers of a request that can change its answer."""
 
     def parse(self, body: bytes) -> ModelRequest:
         """Read the decision fields. Raises ``BodyError``."""
+
+    def upstream_path(self, model: str) -> str:
+        """Below the provider's ``base_url``."""
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         """The body to send: the original bytes with what must differ spliced in."""

@@ -81,6 +81,9 @@ class OpenAIChat:
             hide_usage=stream and not _asks_for_usage(fields),
         )
 
+    def upstream_path(self, model: str) -> str:
+        return self.path
+
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         body = request.body
         if request.hide_usage:

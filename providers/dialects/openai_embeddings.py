@@ -41,6 +41,9 @@ class OpenAIEmbeddings:
             max_input_tokens=most,
         )
 
+    def upstream_path(self, model: str) -> str:
+        return self.path
+
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         if model == request.model:
             return request.body.body

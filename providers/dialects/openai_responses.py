@@ -69,6 +69,9 @@ class OpenAIResponses:
             max_output_tokens=whole_number(fields, "max_output_tokens"),
         )
 
+    def upstream_path(self, model: str) -> str:
+        return self.path
+
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         if model == request.model:
             return request.body.body

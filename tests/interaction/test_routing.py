@@ -36,6 +36,7 @@ async def shared_gate(
           weight: 1000000, breaker: {{failures: 3, open_seconds: 3600}}}}
       - {{name: b, type: openai, api_key: sk-b, base_url: "{base}", allowed_models: ["gpt-two", "gpt-run"], prices: free,
           weight: 0.000001}}
+      - {{name: mistral, api_key: sk-m, base_url: "{base}", allowed_models: ["mistral-*"], prices: free}}
       - {{name: small, type: openai, api_key: sk-s, base_url: "{base}", allowed_models: ["gpt-small", "gpt-large", "fast"],
           prices: free, aliases: {{fast: vendor-model-2026}}}}
     fallbacks: {{"gpt-small": [gpt-large]}}
@@ -212,3 +213,10 @@ async def test_an_alias_is_offered_and_the_vendors_name_is_sent(gate: RunningGat
     names = {model["id"] for model in listed.json()["data"]}
     assert "fast" in names
     assert "vendor-model-2026" not in names
+
+
+async def test_a_vendor_that_takes_no_stream_options_is_not_sent_any(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    assert (await ask(gate, "mistral-small", stream=True)).status_code == 200
+    assert "stream_options" not in llm.seen[0].json
+    assert (await ask(gate, "gpt-two", stream=True)).status_code == 200
+    assert llm.seen[1].json["stream_options"] == {"include_usage": True}

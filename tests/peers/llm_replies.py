@@ -168,3 +168,34 @@ def response_events(done: dict[str, Any]) -> list[bytes]:
 
 def _pieces(text: str) -> list[str]:
     return [text[at : at + 8] for at in range(0, len(text), 8)]
+
+
+def gemini(model: str, text: str, step: Any, tokens: Tokens) -> dict[str, Any]:
+    part: dict[str, Any] = {"text": text}
+    if step is not None:
+        part = {"functionCall": {"name": step.tool, "args": step.arguments}, "thoughtSignature": "c2ln"}
+    usage = {
+        "promptTokenCount": tokens.input + tokens.cached,
+        "cachedContentTokenCount": tokens.cached,
+        "candidatesTokenCount": tokens.output - 2,
+        "thoughtsTokenCount": 2,
+        "totalTokenCount": tokens.input + tokens.cached + tokens.output,
+    }
+    candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "r1"}
+
+
+def gemini_events(done: dict[str, Any]) -> list[bytes]:
+    """As Google sends them: separated by CR LF, usage in each, no event after the last."""
+    part = done["candidates"][0]["content"]["parts"][0]
+    pieces = [{"text": piece} for piece in _pieces(part["text"])] if "text" in part else [part]
+    events = []
+    for number, piece in enumerate(pieces):
+        last = number == len(pieces) - 1
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [piece]}, "index": 0}
+        if last:
+            candidate["finishReason"] = "STOP"
+        usage = done["usageMetadata"] if last else {"promptTokenCount": done["usageMetadata"]["promptTokenCount"]}
+        chunk = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": done["modelVersion"]}
+        events.append(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n")
+    return events

@@ -74,6 +74,7 @@ class ScriptedLLM:
             ("/v1/chat/completions", self._chat),
             ("/v1/responses", self._responses),
             ("/v1/embeddings", self._embeddings),
+            (r"/{version:v1|v1beta}/models/{model:[^:]+}:{method}", self._gemini),
         ):
             app.router.add_post(path, self._guarded(handler))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
@@ -142,6 +143,24 @@ class ScriptedLLM:
         if not body.get("stream"):
             return web.json_response(response)
         return await send_events(request, replies.response_events(response), {})
+
+    async def _gemini(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        method, model = request.match_info["method"], request.match_info["model"]
+        if method == "countTokens":
+            return web.json_response({"totalTokens": 42})
+        if method.endswith("mbedContent") or method == "batchEmbedContents":
+            values = {"values": self.vector(str(body))}
+            self._billed()
+            many = method == "batchEmbedContents"
+            return web.json_response(
+                {"embeddings": [values] * len(body["requests"])} if many else {"embedding": values}
+            )
+        parts = [part for content in body["contents"] for part in content.get("parts", ())]
+        step = self._next_step(sum("functionResponse" in part for part in parts)) if body.get("tools") else None
+        reply = replies.gemini(model, self.text, step, self._billed())
+        if method == "generateContent":
+            return web.json_response(reply)
+        return await send_events(request, replies.gemini_events(reply), {})
 
     async def _embeddings(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
