@@ -17,12 +17,13 @@ from policies.pricing import FREE, Price, Rates, per_call, per_million
 from providers.breaker import BreakerRules
 from providers.itinerary import RetryRules
 from providers.presets import PRESETS
-from providers.registry import DEFAULT_BASE_URLS, Provider, ProviderKind, UpstreamKey
+from providers.registry import DEFAULT_BASE_URLS, Azure, Provider, ProviderKind, UpstreamKey
 
 KINDS: Mapping[str, ProviderKind] = {
     "openai": "openai",
     "anthropic": "anthropic",
     "gemini": "gemini",
+    "azure": "openai",
     **{name: preset.kind for name, preset in PRESETS.items()},
 }
 """Provider types that this version speaks."""
@@ -46,6 +47,7 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
         name=entry.name,
         kind=kind,
         base_url=(entry.base_url or (preset.base_url if preset else DEFAULT_BASE_URLS[kind])).rstrip("/"),
+        azure=Azure(entry.api_version) if entry.type == "azure" else None,
         stream_usage=preset is None or preset.stream_usage,
         models=Grant.of(entry.allowed_models),
         keys=_upstream_keys(entry),

@@ -152,10 +152,9 @@ class ModelDispatch:
         credentials = self._credentials(provider, attempt.target.account)
         if isinstance(credentials, Outcome):
             return credentials
-        body = self._dialect.upstream_body(self._asked_of(provider), attempt.target.name)
-        url = f"{provider.base_url}{self._dialect.upstream_path(attempt.target.name)}" + (
-            f"?{self._query}" if self._query else ""
-        )
+        model = attempt.target.name
+        body = self._dialect.upstream_body(self._asked_of(provider), model)
+        url = provider.address(self._dialect.upstream_path(model), model, self._query)
         headers = [*to_upstream(self._headers), ("content-type", "application/json"), *credentials]
         attempt.sent_ns = time.time_ns()
         attempt.progress = "sent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
 
 from policies.egress import Timeouts
 from policies.grants import Grant
@@ -39,6 +40,15 @@ class UpstreamKey:
 _NO_KEY = UpstreamKey()
 
 
+@dataclass(frozen=True, slots=True)
+class Azure:
+    """How Azure's OpenAI service is addressed. Without ``api_version``: its v1 API, whose paths are OpenAI's; with one:
+    the older API, whose paths name the deployment
+    (https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle, …/openai/reference)."""
+
+    api_version: str | None = None
+
+
 @dataclass(frozen=True)
 class Provider:
     """One entry of ``providers:``."""
@@ -50,6 +60,8 @@ class Provider:
     keys: tuple[UpstreamKey, ...] = (_NO_KEY,)
     stream_usage: bool = True
     """It may be asked for the usage of a stream."""
+    azure: Azure | None = None
+    """It is Azure's OpenAI service."""
     auth: Literal["key", "passthrough"] = "key"
     """``passthrough``: the caller's own credential goes upstream instead of ours."""
     weight: float = 1.0
@@ -68,13 +80,28 @@ class Provider:
     """By the key's name."""
 
     def __post_init__(self) -> None:
-        headers = {key.name: _auth_headers(self.kind, key.secret) for key in self.keys}
+        azure = self.azure is not None
+        headers = {key.name: _auth_headers(self.kind, key.secret, azure=azure) for key in self.keys}
         object.__setattr__(self, "auth_headers", headers)
 
+    def address(self, path: str, model: str, query: str) -> str:
+        """Where a request goes. ``path`` is the dialect's, ``model`` the vendor's name or the deployment's."""
+        parts = [query] if query else []
+        if self.azure is None:
+            url = f"{self.base_url}{path}"
+        elif self.azure.api_version is None:
+            url = f"{self.base_url}/openai/v1{path}"
+        else:
+            url = f"{self.base_url}/openai/deployments/{quote(model, safe='')}{path}"
+            parts.append(f"api-version={self.azure.api_version}")
+        return f"{url}?{'&'.join(parts)}" if parts else url
 
-def _auth_headers(kind: ProviderKind, api_key: str) -> tuple[tuple[str, str], ...]:
+
+def _auth_headers(kind: ProviderKind, api_key: str, *, azure: bool) -> tuple[tuple[str, str], ...]:
     if not api_key:
         return ()
+    if azure:
+        return (("api-key", api_key),)
     if kind == "anthropic":
         return (("x-api-key", api_key),)
     if kind == "gemini":

@@ -37,6 +37,7 @@ def run(tree: Tree) -> None:
         _unique_prefixes,
         _sampling_model,
         _provider_keys,
+        _azure,
         _embedding_source,
         _vector_address,
         _foreign_bind,
@@ -214,6 +215,15 @@ def _sampling_model(tree: Tree) -> None:
     mcp = tree.value.get("mcp") if isinstance(tree.value, dict) else None
     if isinstance(mcp, dict) and mcp.get("sampling") == "gateway" and mcp.get("sampling_model") is None:
         tree.report(("mcp", "sampling"), "with gateway, sampling_model must name the model that answers")
+
+
+def _azure(tree: Tree) -> None:
+    for path, block in blocks(tree, "providers"):
+        azure = block.get("type", block.get("name")) == "azure"
+        if azure and block.get("base_url") is None:
+            tree.report(path, "azure needs base_url", "such as https://my-resource.openai.azure.com")
+        if not azure and block.get("api_version") is not None:
+            tree.report((*path, "api_version"), "has a meaning for azure only")
 
 
 def _provider_keys(tree: Tree) -> None:

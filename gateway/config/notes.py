@@ -19,7 +19,7 @@ from providers.presets import PRESETS
 
 Say = Callable[[KeyPath, str, str | None], None]
 
-ACTIVE_PROVIDER_TYPES = ("openai", "anthropic", "gemini")
+ACTIVE_PROVIDER_TYPES = ("openai", "anthropic", "gemini", "azure")
 MIN_KEY_BITS = 128
 """What a virtual key should hold at least, so that it cannot be guessed."""
 _KEY_PREFIX = re.compile(r"^(?:vk|sk)-(?:bf-)?")

@@ -122,6 +122,11 @@ class Provider(Limited):
         default=None,
         description="Address as the vendor's own SDK takes it (for `openai` with `/v1`). Absent: the vendor's.",
     )
+    api_version: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$",
+        description="For `azure`: the dated API, whose addresses name deployments. Absent: the v1 API.",
+    )
     auth: Literal["key", "passthrough"] = Field(
         default="key",
         description="`key`: calls carry `api_key`. `passthrough`: the caller's own Authorization goes upstream, and "

@@ -193,7 +193,7 @@ def _places(data: bytes, ids: tuple[str, ...]) -> tuple[tuple[int, int, int], ..
         return ()
     # Inside a string the quotes are escaped: only keys of objects match.
     anyone = b"|".join(re.escape(old) for old in plain)
-    found = re.finditer(rb'"(?:id|call_id|item_id|response_id)"\s*:\s*"(' + anyone + rb')"', data)
+    found = re.finditer(rb'"(?:id|call_id|item_id|response_id|responseId)"\s*:\s*"(' + anyone + rb')"', data)
     return tuple((match.start(1), match.end(1), plain[match.group(1)]) for match in found)
 
 

@@ -11,6 +11,7 @@ from policies.caching.vocabulary import Answerable, Bypass, Form, Kept, Replayed
 from policies.dispatch import Attempt
 from providers.caching.base import DialectCaching, keep
 from providers.caching.chat import ChatCaching
+from providers.caching.gemini import GeminiCaching, GeminiEmbeddingsCaching
 from providers.caching.messages import MessagesCaching
 from providers.caching.replay import replay
 from providers.caching.responses import EmbeddingsCaching, ResponsesCaching
@@ -21,8 +22,11 @@ CACHING: Mapping[str, DialectCaching] = {
     "responses": ResponsesCaching(),
     "messages": MessagesCaching(),
     "embeddings": EmbeddingsCaching(),
+    "generate": GeminiCaching(),
+    "embed": GeminiEmbeddingsCaching(),
 }
 """By operation: those whose answers may be kept."""
+_SSE = "alt=sse"
 _NO_TOOLS = (b"[]", b"null")
 
 
@@ -34,9 +38,12 @@ def answerable(
     caching = CACHING.get(dialect.operation)
     if caching is None:
         return Bypass("unsupported")
+    if dialect.kind == "gemini" and request.stream and _SSE not in query:
+        return Bypass("unsupported")  # an array, which no kept answer is told as
     found = caching.answerable(request)
     if isinstance(found, Bypass):
         return found
+    query = "&".join(part for part in query.split("&") if part and part != _SSE)  # a form, like ``stream``
     more = {f"header {name}": headers[name].encode() for name in dialect.decisive_headers if name in headers}
     more["operation"] = dialect.operation.encode()
     if query:

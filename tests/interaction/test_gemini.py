@@ -35,6 +35,7 @@ async def shared_gate(
     virtual_keys:
       - {{key_name: gemini, key: {KEY}, allowed_models: ["*"]}}
       - {{key_name: poor, key: {POOR}, allowed_models: ["*"], budget_limit: 0, budget_duration: 1d}}
+    cache: {{enabled: true}}
     """
     async with RunningGateway(yaml, tmp_path_factory.mktemp("gemini")) as running:
         yield running
@@ -177,3 +178,21 @@ async def test_models_are_listed_as_google_lists_them(gate: RunningGateway, clie
     listed = (await gate.http.get("/v1beta/models", headers={"x-goog-api-key": KEY})).json()["models"]
     assert "models/gpt-4o" not in [model["name"] for model in listed]
     assert "models/emb" in [model["name"] for model in listed]
+
+
+async def test_either_form_answers_the_other_for_googles_sdk(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    for stored in (False, True):
+        headers = {"x-bf-cache-key": f"forms-{stored}"}
+        options = types.HttpOptions(base_url=f"{gate.address}/genai", headers=headers)
+        client = genai.Client(api_key=KEY, http_options=options)
+        seen = len(llm.seen)
+        for streams in (stored, not stored, stored):
+            if streams:
+                chunks = await client.aio.models.generate_content_stream(model=MODEL, contents="form")
+                text = "".join([chunk.text or "" async for chunk in chunks])
+            else:
+                text = (await client.aio.models.generate_content(model=MODEL, contents="form")).text or ""
+            assert text == llm.text
+        assert len(llm.seen) == seen + 1
+    marks = [row["cache"] for row in await gate.rows()]
+    assert marks == ["miss", "exact", "exact"] * 2

@@ -37,6 +37,9 @@ async def shared_gate(
       - {{name: b, type: openai, api_key: sk-b, base_url: "{base}", allowed_models: ["gpt-two", "gpt-run"], prices: free,
           weight: 0.000001}}
       - {{name: mistral, api_key: sk-m, base_url: "{base}", allowed_models: ["mistral-*"], prices: free}}
+      - {{name: azure, api_key: az, base_url: "{shared_llm.base}", allowed_models: ["azure-new"], prices: free}}
+      - {{name: older, type: azure, api_key: az, base_url: "{shared_llm.base}", api_version: 2024-10-21,
+          allowed_models: ["azure-old"], aliases: {{azure-old: my deployment}}, prices: free}}
       - {{name: small, type: openai, api_key: sk-s, base_url: "{base}", allowed_models: ["gpt-small", "gpt-large", "fast"],
           prices: free, aliases: {{fast: vendor-model-2026}}}}
     fallbacks: {{"gpt-small": [gpt-large]}}
@@ -220,3 +223,13 @@ async def test_a_vendor_that_takes_no_stream_options_is_not_sent_any(gate: Runni
     assert "stream_options" not in llm.seen[0].json
     assert (await ask(gate, "gpt-two", stream=True)).status_code == 200
     assert llm.seen[1].json["stream_options"] == {"include_usage": True}
+
+
+async def test_azure_is_addressed_in_its_newer_and_its_dated_way(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    assert (await ask(gate, "azure-new")).status_code == 200
+    assert (await ask(gate, "azure-old")).status_code == 200
+    new, old = llm.seen
+    assert (new.path, new.query) == ("/openai/v1/chat/completions", "")
+    assert (old.path, old.query) == ("/openai/deployments/my deployment/chat/completions", "api-version=2024-10-21")
+    assert [seen.headers.get("api-key") for seen in llm.seen] == ["az", "az"]
+    assert not any("authorization" in seen.headers for seen in llm.seen)

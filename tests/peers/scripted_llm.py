@@ -76,7 +76,8 @@ class ScriptedLLM:
             ("/v1/embeddings", self._embeddings),
             (r"/{version:v1|v1beta}/models/{model:[^:]+}:{method}", self._gemini),
         ):
-            app.router.add_post(path, self._guarded(handler))
+            for place in (path, f"/openai{path}", f"/openai/deployments/{{deployment}}{path.removeprefix('/v1')}"):
+                app.router.add_post(place, self._guarded(handler))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)

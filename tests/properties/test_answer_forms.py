@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from providers.caching.base import events_of
 from providers.caching.chat import ChatCaching
+from providers.caching.gemini import GeminiCaching
 from providers.caching.messages import MessagesCaching
 from providers.caching.responses import ResponsesCaching
 from providers.dialects.anthropic import AnthropicMessages
@@ -116,3 +117,37 @@ def test_a_response_survives_being_told_as_a_stream(answer: dict[str, Any]) -> N
     assert ResponsesCaching().assemble(events_of(stream)) == answer
     reader = told(OpenAIResponses(), {"model": "m", "input": "x", "stream": True}, stream)
     assert (reader.ended, reader.stop_reason) == (True, "completed")
+
+
+PART = st.one_of(
+    st.builds(lambda t: {"text": t}, TEXT.filter(bool)),
+    st.builds(lambda t: {"text": t, "thought": True}, TEXT.filter(bool)),
+    st.builds(lambda n, a: {"functionCall": {"name": n, "args": a}, "thoughtSignature": "s"}, WORD, ARGUMENTS),
+)
+
+
+def merged(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbours of one kind as one part: a stream may cut a text anywhere."""
+    found: list[dict[str, Any]] = []
+    for part in parts:
+        if found and "text" in part and "text" in found[-1] and part.get("thought") == found[-1].get("thought"):
+            found[-1] = {**part, "text": found[-1]["text"] + part["text"]}
+        else:
+            found.append(part)
+    return found
+
+
+@given(st.lists(PART, min_size=1, max_size=5), st.integers(0, 99))
+def test_a_gemini_answer_survives_however_its_stream_is_cut(parts: list[dict[str, Any]], output: int) -> None:
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": output}
+    whole = {"content": {"role": "model", "parts": merged(parts)}, "finishReason": "STOP", "index": 0}
+    answer = {"candidates": [whole], "usageMetadata": usage, "modelVersion": "m", "responseId": "r"}
+    assert GeminiCaching().assemble(events_of(GeminiCaching().explode(answer) or b"")) == answer
+    chunks = []
+    for number, part in enumerate(parts):
+        one: dict[str, Any] = {"content": {"role": "model", "parts": [part]}, "index": 0}
+        if number == len(parts) - 1:
+            one["finishReason"] = "STOP"
+        chunk = {"candidates": [one], "usageMetadata": usage, "modelVersion": "m", "responseId": "r"}
+        chunks.append(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n")
+    assert GeminiCaching().assemble(events_of(b"".join(chunks))) == answer

@@ -45,7 +45,7 @@ def test_an_unknown_type_is_told_with_the_nearest_one() -> None:
 
 
 def test_what_check_calls_inactive_is_what_is_not_spoken() -> None:
-    assert {"openai", "anthropic", "gemini", *PRESETS} == set(KINDS)
+    assert {"openai", "anthropic", "gemini", "azure", *PRESETS} == set(KINDS)
 
 
 def test_the_table_in_the_docs_is_current() -> None:
