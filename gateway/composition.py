@@ -212,7 +212,9 @@ class Gateway:
 
     def _build_door(self, config: Config, state: StateDir, host: str | None, tool_uses: ToolUseIndex) -> Door:
         limits = config.limits
-        front = Front(self._directory, self._passage, self._clock, limits.max_body_bytes, Terms("cancel", DEADLINE_S))
+        terms = Terms("cancel", DEADLINE_S)
+        keep_alive_s = limits.stream_keep_alive_seconds
+        front = Front(self._directory, self._passage, self._clock, limits.max_body_bytes, terms, keep_alive_s)
         exact: dict[str, App] = {
             path: ModelSurface(dialect, self._executor, front) for path, dialect in (*MODEL_ROUTES, *ANTHROPIC_ROUTES)
         }

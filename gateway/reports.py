@@ -17,7 +17,7 @@ from policies.caching.cache import Cache
 from policies.identity import VirtualKey
 from policies.journaled_ledger import JournaledLedger
 from policies.types import Refusal
-from providers.planning import Journey, TargetHealth, itinerary
+from providers.planning import RouteRequest, TargetHealth, itinerary
 from providers.registry import ProviderKind
 from providers.routing import Router
 
@@ -110,7 +110,7 @@ class GatewayReports:
     def _route(self, key: VirtualKey, model: str, kind: ProviderKind) -> list[dict[str, Any]]:
         """Where a call would go, in order; the weighted pick is made anew for each."""
         router, health = self._parts.router(), self._parts.health
-        plan = itinerary(router, health, Journey(key, model, kind), lambda name: router.provider(name).retries)
+        plan = itinerary(router, health, RouteRequest(key, model, kind), lambda name: router.provider(name).retries)
         if isinstance(plan, Refusal):
             return []
         return [

@@ -33,7 +33,7 @@ from providers.dialects.sse import data_of
 from providers.failures import failure_class, message_of, retry_after_s
 from providers.headers import to_client, to_upstream, value_of
 from providers.itinerary import Itinerary, RetryRules
-from providers.planning import Journey, TargetHealth, itinerary
+from providers.planning import RouteRequest, TargetHealth, itinerary
 from providers.registry import Provider
 from providers.replies import HttpReply, StreamHead
 from providers.routing import Router
@@ -110,8 +110,8 @@ class ModelDispatch:
 
     def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
         request = self._request
-        journey = Journey(key, request.model, self._dialect.kind, request.fallbacks, self._run)
-        found = itinerary(self._router, self._executor.health, journey, self._rules)
+        wanted = RouteRequest(key, request.model, self._dialect.kind, request.fallbacks, self._run)
+        found = itinerary(self._router, self._executor.health, wanted, self._rules)
         if isinstance(found, Refusal):
             return found
         self._itinerary = found

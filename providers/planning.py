@@ -27,7 +27,7 @@ class TargetHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class RouteRequest:
     """Who wants to go where."""
 
     key: VirtualKey
@@ -39,23 +39,23 @@ class Journey:
 
 
 def itinerary(
-    router: Router, health: TargetHealth, journey: Journey, rules: Callable[[str], RetryRules]
+    router: Router, health: TargetHealth, wanted: RouteRequest, rules: Callable[[str], RetryRules]
 ) -> Itinerary | Refusal:
     """The plan, or why there is none. A fallback that the key may not use, or that nobody serves, is left out."""
-    key, model = journey.key, journey.model
-    first = router.route(key, model, journey.kind)
+    key, model = wanted.key, wanted.model
+    first = router.route(key, model, wanted.kind)
     if isinstance(first, Refusal) and first.kind == "permission":
         return first
     groups: list[list[Target]] = []
     asked: list[Target] = []
     if not isinstance(first, Refusal):
         asked = list(first)
-        if journey.run is not None and len(asked) > 1:
-            asked = health.affinity.first((key.principal.key, journey.run, model), asked)
+        if wanted.run is not None and len(asked) > 1:
+            asked = health.affinity.first((key.principal.key, wanted.run, model), asked)
         groups.append(asked)
-    names = (*journey.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
+    names = (*wanted.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
     for name in dict.fromkeys(names):
-        found = router.route(key, name, journey.kind) if name != model else first
+        found = router.route(key, name, wanted.kind) if name != model else first
         if not isinstance(found, Refusal) and found is not first:
             groups.append(list(found))
     if not groups:

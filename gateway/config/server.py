@@ -115,6 +115,9 @@ class Limits(Section):
         le=10**9,
         description="Calls of one key per minute that cost nothing: token counting and completion.",
     )
+    stream_keep_alive_seconds: Seconds = Field(
+        default=15.0, description="Seconds of silence of a model's stream after which its client is sent a comment."
+    )
     client_session_idle_seconds: Seconds = Field(
         default=3600.0, description="Seconds without a request after which such a client session ends."
     )

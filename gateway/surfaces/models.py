@@ -28,6 +28,7 @@ from gateway.surfaces.http import (
     send_chunk,
     start_stream,
 )
+from gateway.surfaces.keep_alive import KeepAlive
 from gateway.surfaces.runs import LIMITS_HEADER, agent_of, run_of, trace_of
 from policies.flight import Journey, Listener
 from policies.identity import Directory, VirtualKey
@@ -52,6 +53,7 @@ class Front:
     clock: Callable[[], int]
     max_body_bytes: int
     terms: Terms
+    keep_alive_s: float
 
 
 class ModelSurface:
@@ -114,10 +116,12 @@ class ModelSurface:
         if not isinstance(head, StreamHead):
             raise TypeError(f"a stream began with {type(head).__name__}")
         await start_stream(send, head.status, (*_raw(head.headers), *own))
-        while (chunk := await listener.get()) is not None:
-            if not isinstance(chunk, bytes):
-                raise TypeError(f"a stream went on with {type(chunk).__name__}")
-            await send_chunk(send, chunk)
+        with KeepAlive(listener, self._front.keep_alive_s) as alive:
+            while (chunk := await listener.get()) is not None:
+                if not isinstance(chunk, bytes):
+                    raise TypeError(f"a stream went on with {type(chunk).__name__}")
+                await send_chunk(send, chunk)
+                alive.wrote(chunk)
         if listener.left:
             return
         outcome = (await flight.wait()).outcome

@@ -24,6 +24,7 @@ from providers.dialects.sse import EventCutter, data_of
 from providers.registry import ProviderKind
 
 _DECISIVE = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "messages"})
+DONE = b"data: [DONE]\n\n"
 _ENVELOPE_BYTES = 180
 """A delta event without its content."""
 
@@ -141,7 +142,12 @@ class ChatStreamReader:
         return kept[0] if len(kept) == 1 else b"".join(kept)
 
     def finish(self) -> bytes:
-        return self._cutter.pending if self._hide_usage else b""
+        """What was held back; and the end, where a vendor leaves it out after its finish reason."""
+        held = self._cutter.pending if self._hide_usage else b""
+        if self.ended or self.stop_reason is None or self._cutter.pending:
+            return held
+        self.ended = True
+        return DONE
 
     def new_tool_uses(self) -> list[str]:
         found, self._tool_uses = self._tool_uses, []

@@ -330,3 +330,15 @@ async def chat(gate: RunningGateway, body: dict[str, Any], key: str = KEY) -> An
 
 async def messages(gate: RunningGateway, body: dict[str, Any]) -> Any:
     return await gate.http.post("/anthropic/v1/messages", json=body, headers=HEADERS)
+
+
+async def test_a_stream_whose_vendor_leaves_out_the_end_gets_one(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    events = replies.completion_events(replies.completion(1, "gpt-4o", "text", None, replies.Tokens()), usage=True)
+    body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    for missing, outcome in (((-1,), "ok"), ((-1, -2), "ok"), ((-1, -2, -3), "failed")):
+        told = b"".join(event for at, event in enumerate(events, -len(events)) if at not in missing)
+        llm.faults = [answer(200, told, content_type="text/event-stream")]
+        reply = await gate.http.post("/v1/chat/completions", json=body, headers=HEADERS)
+        assert reply.content.endswith(b"data: [DONE]\n\n") == (outcome == "ok")
+        row = (await gate.rows())[-1]
+        assert (row["outcome"], row["basis"]) == (outcome, "measured" if len(missing) == 1 else "estimated")

@@ -184,6 +184,23 @@ async def send_events(request: web.Request, events: list[bytes], headers: dict[s
     return response
 
 
+def paused_stream(events: list[bytes], after: int, go_on: asyncio.Event, cut: int = 0) -> Fault:
+    """A fault: some events and ``cut`` bytes of the next one, then silence until ``go_on``, then the rest."""
+
+    async def fault(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        whole = b"".join(events)
+        at = len(b"".join(events[:after])) + cut
+        await response.write(whole[:at])
+        await go_on.wait()
+        await response.write(whole[at:])
+        await response.write_eof()
+        return response
+
+    return fault
+
+
 def answer(status: int, body: bytes, content_type: str = "application/json", **headers: str) -> Fault:
     """A fault: this answer instead."""
 
