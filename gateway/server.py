@@ -24,6 +24,7 @@ import uvloop
 from gateway.composition import Gateway
 from gateway.config.loader import ConfigError, load
 from gateway.config.models import Config
+from gateway.http_protocol import OneWriteProtocol
 from gateway.logs import configure_logs
 from gateway.serving import EXIT_CONFIG, EXIT_START, READY_LINE, ServeOptions, address_of
 from gateway.state import StateDir, StateError
@@ -92,7 +93,7 @@ async def _serve(options: ServeOptions, config: Config, state: StateDir, listene
 def _uvicorn(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.door,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         access_log=False,

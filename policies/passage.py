@@ -103,12 +103,13 @@ class Passage:
         metered = await self._counters.meter(tiers, units_of(call), self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
-        trip = Trip(key, call, tiers, targets, dispatch, terms, plan, began_s=asyncio.get_running_loop().time())
+        trip = Trip(key, call, tiers, targets, dispatch, terms, plan)
         if self.look_up is not None and isinstance(plan, Query):
             return await self.look_up.answer(trip, plan, self._depart)
         return await self._depart(trip)
 
     async def _depart(self, trip: Trip) -> Flight[Settled] | Refusal:
+        trip.began_s = asyncio.get_running_loop().time()
         reserved = await self._reserve(trip, 1, trip.targets)
         if isinstance(reserved, Refusal):
             return self._refuse(trip.key, trip.call, reserved, metered=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -48,6 +49,13 @@ class StrictObject(Mapping[str, msgspec.Raw]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """``Mapping``'s own raises and catches for every field that is not there, which most are not."""
+        return self._fields.get(name, default)
 
     def __len__(self) -> int:
         return len(self._fields)

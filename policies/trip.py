@@ -33,7 +33,7 @@ class Terms:
     deadline_s: float = 600.0
 
 
-class Trip(msgspec.Struct, frozen=True):
+class Trip(msgspec.Struct):
     """A call that was admitted and metered: what every attempt of it needs."""
 
     key: VirtualKey
@@ -46,7 +46,7 @@ class Trip(msgspec.Struct, frozen=True):
     likeness: Likeness | None = None
     """What the semantic layer knows of it, to be kept with its answer."""
     began_s: float = 0.0
-    """By the loop's clock: the deadline is that of all attempts together."""
+    """When it departed, by the loop's clock: the deadline is that of all attempts together."""
 
     def left_s(self) -> float:
         """Seconds until the deadline."""

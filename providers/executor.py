@@ -95,7 +95,7 @@ class ModelDispatch:
         run: str | None,
     ) -> None:
         self._run = run
-        self._itinerary = Itinerary((), self._rules)
+        self._itinerary: Itinerary | None = None
         self._executor = executor
         self._router = executor.router  # a reload must not change the router between route and run
         self._dialect = dialect
@@ -118,7 +118,7 @@ class ModelDispatch:
         return found.targets
 
     def following(self, attempt: Attempt, outcome: Outcome) -> Following | None:
-        return self._itinerary.following(attempt.target, outcome)
+        return None if self._itinerary is None else self._itinerary.following(attempt.target, outcome)
 
     def estimate(self, target: Target) -> Estimate:
         asked = self._request.max_output_tokens
@@ -135,7 +135,7 @@ class ModelDispatch:
     async def run(self, attempt: Attempt) -> Outcome:
         provider = self._router.provider(attempt.target.owner)
         health, target = self._executor.health, attempt.target
-        if self._itinerary.is_fallback(target):
+        if self._itinerary is not None and self._itinerary.is_fallback(target):
             attempt.keep_bytes = 0  # another model's answer is not this one's
         health.breakers.begun(target)
         failure: FailureClass | None = "final"  # a call that is cancelled says nothing of its target

@@ -51,8 +51,10 @@ class Itinerary:
         self._attempts = 0
 
     @property
-    def targets(self) -> list[Target]:
+    def targets(self) -> Sequence[Target]:
         """All of them, best first."""
+        if len(self._groups) == 1:
+            return self._groups[0]
         return [target for group in self._groups for target in group]
 
     def is_fallback(self, target: Target) -> bool:

@@ -46,6 +46,9 @@ def itinerary(
     first = router.route(key, model, wanted.kind)
     if isinstance(first, Refusal) and first.kind == "permission":
         return first
+    names = (*wanted.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
+    if not isinstance(first, Refusal) and len(first) == 1 and not names:
+        return Itinerary((first,), rules, first)  # nothing to put in order
     groups: list[list[Target]] = []
     asked: list[Target] = []
     if not isinstance(first, Refusal):
@@ -53,7 +56,6 @@ def itinerary(
         if wanted.run is not None and len(asked) > 1:
             asked = health.affinity.first((key.principal.key, wanted.run, model), asked)
         groups.append(asked)
-    names = (*wanted.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
     for name in dict.fromkeys(names):
         found = router.route(key, name, wanted.kind) if name != model else first
         if not isinstance(found, Refusal) and found is not first:

@@ -76,6 +76,8 @@ class Router:
 
     def fallbacks(self, model: str) -> tuple[str, ...]:
         """Models to try in order when every target of ``model`` has failed: the most specific pattern's."""
+        if not self._fallbacks:
+            return ()
         return next((names for grant, names in self._fallbacks if grant.allows(model)), ())
 
     def route(self, key: VirtualKey, model: str, kind: ProviderKind) -> Sequence[Target] | Refusal:
