@@ -233,3 +233,15 @@ async def test_azure_is_addressed_in_its_newer_and_its_dated_way(gate: RunningGa
     assert (old.path, old.query) == ("/openai/deployments/my deployment/chat/completions", "api-version=2024-10-21")
     assert [seen.headers.get("api-key") for seen in llm.seen] == ["az", "az"]
     assert not any("authorization" in seen.headers for seen in llm.seen)
+
+
+async def test_a_stream_that_begins_with_an_error_costs_nothing_and_is_told_as_one(
+    gate: RunningGateway, llm: ScriptedLLM
+) -> None:
+    for kind, status in (("rate_limit_error", 429), ("overloaded_error", 503)):
+        error = b'event: error\ndata: {"type":"error","error":{"type":"%b","message":"no"}}\n\n' % kind.encode()
+        llm.faults = [cut_stream([error])] * 3
+        reply = await ask(gate, "gpt-again", stream=True)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, "upstream_error")
+        rows = (await gate.rows())[-3:]
+        assert {(row["status"], row["basis"], row["cost_nano"]) for row in rows} == {(status, "none", 0)}
