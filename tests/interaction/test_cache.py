@@ -70,6 +70,18 @@ async def gate(shared_gate: RunningGateway, llm: ScriptedLLM) -> RunningGateway:
     return shared_gate
 
 
+@pytest.fixture
+async def openai_client(gate: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(api_key=ONE, base_url=f"{gate.address}/v1", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def anthropic_client(gate: RunningGateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(api_key=ONE, base_url=f"{gate.address}/anthropic", max_retries=0) as client:
+        yield client
+
+
 def chat(text: str = "hello", **fields: Any) -> dict[str, Any]:
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": text}], **fields}
 
@@ -152,9 +164,9 @@ async def test_a_body_that_repeats_a_key_takes_no_part(gate: RunningGateway, llm
 
 @pytest.mark.parametrize("stored", [False, True])
 async def test_either_form_answers_the_other_for_the_openai_sdk(
-    gate: RunningGateway, llm: ScriptedLLM, stored: bool
+    gate: RunningGateway, llm: ScriptedLLM, stored: bool, openai_client: openai.AsyncOpenAI
 ) -> None:
-    client = openai.AsyncOpenAI(api_key=ONE, base_url=f"{gate.address}/v1", max_retries=0)
+    client = openai_client
     messages: Any = [{"role": "user", "content": f"form {stored}"}]
 
     async def whole() -> Any:
@@ -181,9 +193,9 @@ async def test_either_form_answers_the_other_for_the_openai_sdk(
 
 @pytest.mark.parametrize("stored", [False, True])
 async def test_either_form_answers_the_other_for_the_anthropic_sdk(
-    gate: RunningGateway, llm: ScriptedLLM, stored: bool
+    gate: RunningGateway, llm: ScriptedLLM, stored: bool, anthropic_client: anthropic.AsyncAnthropic
 ) -> None:
-    client = anthropic.AsyncAnthropic(api_key=ONE, base_url=f"{gate.address}/anthropic", max_retries=0)
+    client = anthropic_client
     asked: Any = {"model": "claude-x", "max_tokens": 100, "messages": [{"role": "user", "content": f"form {stored}"}]}
 
     async def streamed() -> Any:
@@ -199,9 +211,9 @@ async def test_either_form_answers_the_other_for_the_anthropic_sdk(
 
 @pytest.mark.parametrize("stored", [False, True])
 async def test_either_form_answers_the_other_for_responses(
-    gate: RunningGateway, llm: ScriptedLLM, stored: bool
+    gate: RunningGateway, llm: ScriptedLLM, stored: bool, openai_client: openai.AsyncOpenAI
 ) -> None:
-    client = openai.AsyncOpenAI(api_key=ONE, base_url=f"{gate.address}/v1", max_retries=0)
+    client = openai_client
 
     async def streamed() -> Any:
         stream = await client.responses.create(model="gpt-4o", input=f"form {stored}", stream=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -47,10 +48,21 @@ def gate(shared_gate: RunningGateway, llm: ScriptedLLM) -> RunningGateway:
     return shared_gate
 
 
+@asynccontextmanager
+async def sdk(gate: RunningGateway, **options: Any) -> AsyncIterator[genai.Client]:
+    """Google's client, closed at the end: it would close itself later, in some other test's loop."""
+    made = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=f"{gate.address}/genai", **options))
+    try:
+        yield made
+    finally:
+        await made.aio.aclose()
+        made.close()
+
+
 @pytest.fixture(params=["v1", "v1beta"])
-def client(request: pytest.FixtureRequest, gate: RunningGateway) -> genai.Client:
-    options = types.HttpOptions(base_url=f"{gate.address}/genai", api_version=request.param)
-    return genai.Client(api_key=KEY, http_options=options)
+async def client(request: pytest.FixtureRequest, gate: RunningGateway) -> AsyncIterator[genai.Client]:
+    async with sdk(gate, api_version=request.param) as made:
+        yield made
 
 
 async def post(gate: RunningGateway, path: str, body: Any, key: str = KEY) -> httpx.Response:
@@ -182,17 +194,15 @@ async def test_models_are_listed_as_google_lists_them(gate: RunningGateway, clie
 
 async def test_either_form_answers_the_other_for_googles_sdk(gate: RunningGateway, llm: ScriptedLLM) -> None:
     for stored in (False, True):
-        headers = {"x-bf-cache-key": f"forms-{stored}"}
-        options = types.HttpOptions(base_url=f"{gate.address}/genai", headers=headers)
-        client = genai.Client(api_key=KEY, http_options=options)
         seen = len(llm.seen)
-        for streams in (stored, not stored, stored):
-            if streams:
-                chunks = await client.aio.models.generate_content_stream(model=MODEL, contents="form")
-                text = "".join([chunk.text or "" async for chunk in chunks])
-            else:
-                text = (await client.aio.models.generate_content(model=MODEL, contents="form")).text or ""
-            assert text == llm.text
+        async with sdk(gate, headers={"x-bf-cache-key": f"forms-{stored}"}) as client:
+            for streams in (stored, not stored, stored):
+                if streams:
+                    chunks = await client.aio.models.generate_content_stream(model=MODEL, contents="form")
+                    text = "".join([chunk.text or "" async for chunk in chunks])
+                else:
+                    text = (await client.aio.models.generate_content(model=MODEL, contents="form")).text or ""
+                assert text == llm.text
         assert len(llm.seen) == seen + 1
     marks = [row["cache"] for row in await gate.rows()]
     assert marks == ["miss", "exact", "exact"] * 2

@@ -52,9 +52,9 @@ async def test_a_silent_stream_says_that_it_lives_and_a_client_does_not_notice(
     go_on = asyncio.Event()
     llm.faults = [paused_stream(EVENTS, 2, go_on)]
     asyncio.get_running_loop().call_later(0.3, go_on.set)
-    client = openai.AsyncOpenAI(api_key=KEY, base_url=f"{gate.address}/v1", max_retries=0)
-    stream = await client.chat.completions.create(**BODY)  # type: ignore[call-overload]
-    text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+    async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{gate.address}/v1", max_retries=0) as client:
+        stream = await client.chat.completions.create(**BODY)  # type: ignore[call-overload]
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
     assert text == "two words"
 
 
