@@ -20,7 +20,8 @@ from providers.dialects.base import (
     required_model,
     whole_number,
 )
-from providers.dialects.sse import EventCutter, data_of
+from providers.dialects.forwarding import ForwardingReader
+from providers.dialects.sse import data_of
 from providers.registry import ProviderKind
 
 _DECISIVE = frozenset({"model", "stream", "max_tokens", "messages", "system", "tools"})
@@ -170,30 +171,10 @@ def _merge(known: Usage | None, said: _Usage) -> Usage:
     )
 
 
-class MessagesStreamReader:
+class MessagesStreamReader(ForwardingReader):
     """Reads usage and tool-use ids from a messages stream; forwards every byte as it came."""
 
-    __slots__ = ("_cutter", "_tool_uses", "content_bytes", "ended", "stop_reason", "usage")
-
-    def __init__(self) -> None:
-        self._cutter = EventCutter()
-        self._tool_uses: list[str] = []
-        self.usage: Usage | None = None
-        self.stop_reason: str | None = None
-        self.ended = False
-        self.content_bytes = 0
-
-    def feed(self, chunk: bytes) -> bytes:
-        for event in self._cutter.feed(chunk):
-            self._read(event)
-        return chunk
-
-    def finish(self) -> bytes:
-        return b""
-
-    def new_tool_uses(self) -> list[str]:
-        found, self._tool_uses = self._tool_uses, []
-        return found
+    __slots__ = ()
 
     def _read(self, event: bytes) -> None:
         if b"content_block_delta" in event and b'"usage"' not in event:

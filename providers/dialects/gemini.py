@@ -15,7 +15,8 @@ import msgspec
 from policies.strict_json import BodyError, StrictObject, strict_object
 from policies.types import Refusal, Usage
 from providers.dialects.base import Headers, ModelRequest, Reading, estimate_tokens, refusal_status
-from providers.dialects.sse import EventCutter, data_of
+from providers.dialects.forwarding import ForwardingReader
+from providers.dialects.sse import data_of
 from providers.registry import ProviderKind
 
 METHODS = {
@@ -181,32 +182,15 @@ class Gemini:
         return b"data: " + msgspec.json.encode({"error": error}) + b"\r\n\r\n"
 
 
-class GeminiStreamReader:
+class GeminiStreamReader(ForwardingReader):
     """Reads usage, calls and the finish reason; forwards every byte as it came."""
 
-    __slots__ = ("_cutter", "_tool_uses", "content_bytes", "ended", "stop_reason", "usage")
-
-    def __init__(self) -> None:
-        self._cutter = EventCutter()
-        self._tool_uses: list[str] = []
-        self.usage: Usage | None = None
-        self.stop_reason: str | None = None
-        self.ended = False
-        self.content_bytes = 0
-
-    def feed(self, chunk: bytes) -> bytes:
-        for event in self._cutter.feed(chunk):
-            self._read(event)
-        return chunk
+    __slots__ = ()
 
     def finish(self) -> bytes:
         if self._cutter.pending.strip():
             self._read(self._cutter.pending)  # the last event need not be followed by a blank line
         return b""
-
-    def new_tool_uses(self) -> list[str]:
-        found, self._tool_uses = self._tool_uses, []
-        return found
 
     def _read(self, event: bytes) -> None:
         self.content_bytes += max(1, len(event) - _ENVELOPE_BYTES)

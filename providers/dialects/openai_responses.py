@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from policies.strict_json import strict_object
-from policies.types import Refusal, Usage
+from policies.types import Refusal
 from providers.dialects.base import (
     Headers,
     ModelRequest,
@@ -19,8 +19,9 @@ from providers.dialects.base import (
     required_model,
     whole_number,
 )
+from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ResponsesUsage, refusal_body
-from providers.dialects.sse import EventCutter, data_of
+from providers.dialects.sse import data_of
 from providers.registry import ProviderKind
 
 _DECISIVE = frozenset({"model", "stream", "max_output_tokens", "input", "background"})
@@ -102,30 +103,10 @@ def _reading(response: _Response) -> Reading:
     )
 
 
-class ResponsesStreamReader:
+class ResponsesStreamReader(ForwardingReader):
     """Reads usage and call ids from a stream of responses events; forwards every byte as it came."""
 
-    __slots__ = ("_cutter", "_tool_uses", "content_bytes", "ended", "stop_reason", "usage")
-
-    def __init__(self) -> None:
-        self._cutter = EventCutter()
-        self._tool_uses: list[str] = []
-        self.usage: Usage | None = None
-        self.stop_reason: str | None = None
-        self.ended = False
-        self.content_bytes = 0
-
-    def feed(self, chunk: bytes) -> bytes:
-        for event in self._cutter.feed(chunk):
-            self._read(event)
-        return chunk
-
-    def finish(self) -> bytes:
-        return b""
-
-    def new_tool_uses(self) -> list[str]:
-        found, self._tool_uses = self._tool_uses, []
-        return found
+    __slots__ = ()
 
     def _read(self, event: bytes) -> None:
         if b".delta" in event:
