@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+from gateway.cloud_credentials import credentials_of
 from gateway.config.hub import McpServer
 from gateway.config.models import Config
 from gateway.config.providers import ModelPrice
@@ -14,30 +15,30 @@ from mcp_hub.upstream.specs import HttpSpec, MemberSpec, StdioSpec, Terms
 from policies.egress import Timeouts
 from policies.grants import Grant, by_precision
 from policies.pricing import FREE, Price, Rates, per_call, per_million
+from providers.addresses import Address, AzureAddress, OwnAddress, VertexAddress
 from providers.breaker import BreakerRules
 from providers.itinerary import RetryRules
-from providers.presets import PRESETS
-from providers.registry import DEFAULT_BASE_URLS, Azure, Provider, ProviderKind, UpstreamKey
+from providers.presets import PRESETS, Preset
+from providers.registry import DEFAULT_BASE_URLS, Provider, UpstreamKey
+from providers.services import ProviderKind
+from providers.translation.base import Traits
 
 KINDS: Mapping[str, ProviderKind] = {
     "openai": "openai",
     "anthropic": "anthropic",
     "gemini": "gemini",
     "azure": "openai",
+    "vertex": "gemini",
+    "bedrock": "converse",
     **{name: preset.kind for name, preset in PRESETS.items()},
 }
-"""Provider types that this version speaks."""
 DEFAULT_EXPECTED_OUTPUT = 4_096
 
 
 def providers_of(config: Config) -> list[Provider]:
-    """The model providers; one of a type that is not spoken yet is left out (``check`` says so)."""
+    """The model providers. Raises ``StateError`` where a cloud's own library is not installed."""
     disabled = config.disabled_providers
-    return [
-        _provider(entry, KINDS[entry.type], disabled.get(entry.name), config)
-        for entry in config.providers
-        if entry.type in KINDS
-    ]
+    return [_provider(entry, KINDS[entry.type], disabled.get(entry.name), config) for entry in config.providers]
 
 
 def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, config: Config) -> Provider:
@@ -46,8 +47,12 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
     return Provider(
         name=entry.name,
         kind=kind,
-        base_url=(entry.base_url or (preset.base_url if preset else DEFAULT_BASE_URLS[kind])).rstrip("/"),
-        azure=Azure(entry.api_version) if entry.type == "azure" else None,
+        base_url=_base_url(entry, kind),
+        address=_address(entry),
+        credentials=credentials_of(entry),
+        responses=_speaks_responses(entry, preset),
+        traits=_traits(entry, preset),
+        unsupported=entry.unsupported,
         stream_usage=preset is None or preset.stream_usage,
         models=Grant.of(entry.allowed_models),
         keys=_upstream_keys(entry),
@@ -62,6 +67,46 @@ def _provider(entry: ProviderEntry, kind: ProviderKind, disabled: str | None, co
         retries=RetryRules(entry.retries.again, entry.retries.first_pause, entry.retries.longest_pause),
         breaker=BreakerRules(entry.breaker.failures, entry.breaker.open_seconds),
     )
+
+
+def _base_url(entry: ProviderEntry, kind: ProviderKind) -> str:
+    preset = PRESETS.get(entry.type)
+    if entry.base_url is not None:
+        found = entry.base_url
+    elif entry.type == "vertex":
+        # https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations
+        where = "" if entry.region == "global" else f"{entry.region}-"
+        found = f"https://{where}aiplatform.googleapis.com"
+    else:
+        found = preset.base_url if preset else DEFAULT_BASE_URLS[kind].format(region=entry.region)
+    return found.rstrip("/")
+
+
+def _speaks_responses(entry: ProviderEntry, preset: Preset | None) -> bool:
+    if entry.responses is not None:
+        return entry.responses
+    return preset.responses if preset is not None else entry.type in ("openai", "azure")
+
+
+def _address(entry: ProviderEntry) -> Address:
+    if entry.type == "azure":
+        return AzureAddress(entry.api_version)
+    if entry.type == "vertex":
+        return VertexAddress(entry.project or "", entry.region or "")
+    return OwnAddress()
+
+
+def _traits(entry: ProviderEntry, preset: Preset | None) -> Traits:
+    """OpenAI itself, whose newer models refuse ``max_tokens``, takes the newer field; what is only compatible with it
+    mostly knows the older one."""
+    newer = entry.type == "azure" or (entry.type == "openai" and entry.base_url is None)
+    if preset is not None:
+        return Traits(
+            token_limit=entry.token_limit or preset.token_limit,
+            reasoning_back=preset.reasoning_back,
+            cache_marks=preset.cache_marks,
+        )
+    return Traits(token_limit=entry.token_limit or ("max_completion_tokens" if newer else "max_tokens"))
 
 
 def _upstream_keys(entry: ProviderEntry) -> tuple[UpstreamKey, ...]:

@@ -18,11 +18,12 @@ from policies.identity import VirtualKey
 from policies.journaled_ledger import JournaledLedger
 from policies.types import Refusal
 from providers.planning import RouteRequest, TargetHealth, itinerary
-from providers.registry import ProviderKind
 from providers.routing import Router
+from providers.services import Service
 
 BYTES_PER_TOKEN = 4
-KINDS: tuple[ProviderKind, ...] = ("openai", "anthropic", "gemini")
+EXPLAINED: tuple[Service, ...] = ("openai/chat", "anthropic/messages", "gemini/generate")
+"""The surfaces that a route is explained for."""
 NS = 1_000_000_000
 
 
@@ -95,7 +96,7 @@ class GatewayReports:
             offered = snapshot is not None and any(item.name == name for item in snapshot.items["tools"])
             return {**said, "tool": tool, "allowed": decision.allowed, "reason": decision.reason, "offered": offered}
         router = self._parts.router()
-        route = [line for kind in KINDS for line in self._route(found, model or "", kind)]
+        route = self._routes(found, model or "")
         return {
             **said,
             "model": model,
@@ -107,10 +108,20 @@ class GatewayReports:
             "route": route,
         }
 
-    def _route(self, key: VirtualKey, model: str, kind: ProviderKind) -> list[dict[str, Any]]:
+    def _routes(self, key: VirtualKey, model: str) -> list[dict[str, Any]]:
+        """Where a call would go, in order, and which dialects reach it: a provider of a caller's own credential is
+        reached in its own dialect only."""
+        lines: dict[tuple[str, str | None, str], dict[str, Any]] = {}
+        for service in EXPLAINED:
+            for line in self._route(key, model, service):
+                known = lines.setdefault((line["provider"], line["key"], line["model"]), {**line, "surfaces": []})
+                known["surfaces"].append(service)
+        return list(lines.values())
+
+    def _route(self, key: VirtualKey, model: str, service: Service) -> list[dict[str, Any]]:
         """Where a call would go, in order; the weighted pick is made anew for each."""
         router, health = self._parts.router(), self._parts.health
-        plan = itinerary(router, health, RouteRequest(key, model, kind), lambda name: router.provider(name).retries)
+        plan = itinerary(router, health, RouteRequest(key, model, service), lambda name: router.provider(name).retries)
         if isinstance(plan, Refusal):
             return []
         return [
@@ -118,6 +129,7 @@ class GatewayReports:
                 "provider": target.owner,
                 "key": target.account or None,
                 "model": target.name,
+                "dialect": router.provider(target.owner).kind_of(target.name),
                 "price": target.price.source,
                 "fallback": plan.is_fallback(target),
                 "breaker": health.breakers.state(target),

@@ -21,8 +21,6 @@ from policies.passage import Passage
 from policies.strict_json import BodyError
 from policies.trip import Terms
 from policies.types import CallContext, ModelCall, Refusal
-from providers.dialects.anthropic import AnthropicMessages
-from providers.dialects.base import Dialect
 from providers.dialects.openai_chat import OpenAIChat
 from providers.executor import ModelExecutor
 from providers.replies import HttpReply
@@ -30,7 +28,9 @@ from providers.replies import HttpReply
 REJECTED = -1
 """The code of the specification's own example for a sampling request that was refused."""
 DEADLINE_S = 300.0
-_STOP_REASONS = {"stop": "endTurn", "end_turn": "endTurn", "length": "maxTokens", "max_tokens": "maxTokens"}
+_STOP_REASONS = {"stop": "endTurn", "length": "maxTokens"}
+_DIALECT = OpenAIChat()
+"""Whatever the configured model's provider speaks: the call is translated."""
 
 
 class _Block(msgspec.Struct):
@@ -71,17 +71,15 @@ class GatewaySampler:
         except msgspec.MsgspecError as error:
             return RpcError(INVALID_PARAMS, f"The sampling request cannot be read: {error}")
         payer = self._keys.of(key)
-        openai = not isinstance(self._executor.router.route(payer, self._model, "openai"), Refusal)
-        dialect: Dialect = OpenAIChat() if openai else AnthropicMessages()
-        body = _chat(self._model, asked) if openai else _messages(self._model, asked)
+        body = _chat(self._model, asked)
         if body is None:
             return RpcError(INVALID_PARAMS, "The gateway's model takes text and images only.")
         try:
-            request = dialect.parse(msgspec.json.encode(body))
+            request = _DIALECT.parse(msgspec.json.encode(body))
         except BodyError as error:
             return RpcError(INVALID_PARAMS, error.message)
-        call = ModelCall(context=self._context(context), operation=dialect.operation, model=request.model)
-        dispatch = self._executor.dispatch(dialect, request, {}, "")
+        call = ModelCall(context=self._context(context), operation=_DIALECT.operation, model=request.model)
+        dispatch = self._executor.dispatch(_DIALECT, request, {}, "")
         entered = await self._passage.enter(payer, call, dispatch, Terms("cancel", DEADLINE_S))
         if isinstance(entered, Refusal):
             return RpcError(REJECTED, entered.message)
@@ -89,7 +87,7 @@ class GatewaySampler:
         reply = outcome.reply
         if outcome.kind != "ok" or not isinstance(reply, HttpReply):
             return RpcError(INTERNAL_ERROR, f"The gateway's model did not answer: {outcome.message}")
-        return _result(reply.body, openai=openai)
+        return _result(reply.body)
 
     def _context(self, parent: CallContext) -> CallContext:
         now = self._clock()
@@ -119,47 +117,20 @@ def _chat(model: str, asked: _Asked) -> dict[str, Any] | None:
                 return None
         plain = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
         messages.append({"role": message.role, "content": plain})
-    return _bounded({"model": model, "messages": messages, "max_tokens": asked.maxTokens}, asked, "stop")
-
-
-def _messages(model: str, asked: _Asked) -> dict[str, Any] | None:
-    """An Anthropic message; ``None`` for content that it does not take."""
-    messages: list[dict[str, Any]] = []
-    for message in asked.messages:
-        parts: list[dict[str, Any]] = []
-        for block in _blocks(message):
-            if block.type == "text":
-                parts.append({"type": "text", "text": block.text})
-            elif block.type == "image":
-                source = {"type": "base64", "media_type": block.mimeType, "data": block.data}
-                parts.append({"type": "image", "source": source})
-            else:
-                return None
-        messages.append({"role": message.role, "content": parts})
     body: dict[str, Any] = {"model": model, "messages": messages, "max_tokens": asked.maxTokens}
-    if asked.systemPrompt:
-        body["system"] = asked.systemPrompt
-    return _bounded(body, asked, "stop_sequences")
-
-
-def _bounded(body: dict[str, Any], asked: _Asked, stop: str) -> dict[str, Any]:
     if asked.temperature is not None:
         body["temperature"] = asked.temperature
     if asked.stopSequences:
-        body[stop] = asked.stopSequences
+        body["stop"] = asked.stopSequences
     return body
 
 
-def _result(body: bytes, *, openai: bool) -> QuestionAnswer:
+def _result(body: bytes) -> QuestionAnswer:
     """The answer as a ``CreateMessageResult``."""
     reply = msgspec.json.decode(body)
     try:
-        if openai:
-            choice = reply["choices"][0]
-            text, stop = choice["message"].get("content") or "", choice.get("finish_reason")
-        else:
-            text = "".join(block.get("text", "") for block in reply["content"])
-            stop = reply.get("stop_reason")
+        choice = reply["choices"][0]
+        text, stop = choice["message"].get("content") or "", choice.get("finish_reason")
         model = reply["model"]
     except (KeyError, IndexError, TypeError):
         return RpcError(INTERNAL_ERROR, "The gateway's model answered in an unknown form.")

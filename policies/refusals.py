@@ -85,6 +85,16 @@ def no_provider(model: str, reasons: Sequence[str]) -> Refusal:
     )
 
 
+def service_unavailable(model: str, service: str, providers: Sequence[str]) -> Refusal:
+    """The key may use the model, but none of its providers can do this with it (count tokens, embed)."""
+    return Refusal(
+        kind="request",
+        code="unsupported_operation",
+        message=f"No provider of {model!r} can answer {service!r}: {', '.join(providers)} cannot.",
+        details={"model": model, "operation": service, "providers": list(providers)},
+    )
+
+
 def price_unknown(model: str, message: str) -> Refusal:
     """``unknown_price: deny``: a call whose price is not known cannot be held against a budget."""
     return Refusal(kind="permission", code="price_unknown", message=message, details={"model": model})

@@ -26,12 +26,13 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 class BodyError(Exception):
     """A body that the gate will not judge. ``code``: ``invalid_json``, ``ambiguous_body``,
-    ``invalid_request`` (a field of another type)."""
+    ``invalid_request`` (a field of another type). ``field``: the path of the field, where it is known."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.field = field
 
 
 class StrictObject(Mapping[str, msgspec.Raw]):

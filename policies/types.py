@@ -25,7 +25,7 @@ CallKind = Literal["model", "tool", "resource", "prompt", "completion", "count_t
 Origin = Literal["client", "sampling", "embedding"]
 OutcomeKind = Literal["ok", "failed", "cancelled", "interrupted", "refused", "cached"]
 Basis = Literal["measured", "estimated", "configured", "none"]
-FailureClass = Literal["outage", "rate", "credentials", "context", "final"]
+FailureClass = Literal["outage", "rate", "credentials", "context", "unsupported", "final"]
 """``providers.failures`` tells them apart."""
 RefusalKind = Literal[
     "identity",  # 401: no, unknown, expired, revoked or contradictory credential

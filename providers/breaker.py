@@ -78,13 +78,14 @@ class Breakers:
             breaker.probing = True
 
     def ended(self, target: Target, failure: FailureClass | None, rules: BreakerRules) -> None:
-        """How a call at ``target`` ended. What is the caller's fault, or a prompt too long, says nothing."""
+        """How a call at ``target`` ended. What is the caller's fault, a prompt too long, or a request that the target
+        cannot be asked, says nothing."""
         place = place_of(target)
         breaker = self._known.get(place)
         if failure is None:
             self._known.pop(place, None)
             return
-        if failure in ("final", "context"):
+        if failure in ("final", "context", "unsupported"):
             if breaker is not None:
                 breaker.probing = False
             return

@@ -1,17 +1,7 @@
 """One exchange with one provider: sends a model call and reports what happens.
 
-Same dialect in and out: the body's bytes go on as they came, only credentials, host and model name are
-replaced. What an upstream's failure becomes for the client:
-
-| upstream | client gets | code |
-|---|---|---|
-| 401, 403 | 502: the operator's credential is wrong, not the caller's key | ``upstream_credentials`` |
-| 404 | 502 with the upstream's message: Claude Code replaces the text of a 404 and retries | ``upstream_not_found`` |
-| other 4xx, 5xx | the same status and body | ``upstream_error`` |
-| no connection, reset, TLS | 502 | ``upstream_unreachable``, ``upstream_reset``, ``upstream_tls`` |
-| no answer in time | 504 | ``upstream_timeout`` |
-| 200 that is not JSON, or too large | 502 | ``upstream_invalid_reply``, ``upstream_too_large`` |
-| a stream without its end | the dialect's error event | ``upstream_cut`` |
+What is sent, and how its answer is told to the client, is ``providers.sending``; what a failure becomes for the client
+is ``providers.errors``.
 """
 
 from __future__ import annotations
@@ -20,31 +10,35 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from policies.dispatch import Attempt
 from policies.egress import ByteResponse, HttpTransport, TransportFailure
-from policies.types import FailureClass, Outcome, Refusal
+from policies.strict_json import BodyError
+from policies.types import FailureClass, Outcome
 from providers.caching.model_calls import kept_of
-from providers.dialects.base import Dialect, Headers, ModelRequest, StreamReader
+from providers.credentials.base import CredentialsUnavailable
+from providers.dialects.base import Headers, StreamReader
 from providers.dialects.sse import data_of
+from providers.errors import Failures, without_secrets
 from providers.failures import failure_class, message_of, retry_after_s
-from providers.headers import to_client, to_upstream, value_of
-from providers.registry import Provider, ProviderKind
+from providers.headers import from_another, to_client, value_of
+from providers.registry import Provider
 from providers.replies import HttpReply, StreamHead
+from providers.sending import ClientRequest, Sender, Sending
+from providers.services import ProviderKind
+from providers.translation.translated import TranslatedStream
 
 MAX_ERROR_BYTES = 1024 * 1024
+DROPPED = "x-tollkeeper-dropped"
+"""Header of an answer: what of the request its provider was not told."""
 _KEY_HEADERS: Mapping[ProviderKind, str] = {
     "openai": "x-api-key",
     "anthropic": "x-api-key",
     "gemini": "x-goog-api-key",
+    "converse": "x-api-key",
 }
 """Where a caller's own key stands beside ``Authorization``: one vendor's key never goes to another."""
-_OUTAGE_CODES = frozenset(
-    {"upstream_unreachable", "upstream_reset", "upstream_tls", "upstream_timeout", "upstream_invalid_http"}
-)
-_STATUS = {"upstream_timeout": 504}
-_CREDENTIALS = "The provider {name!r} rejected the gate's own credential (status {status}); the operator must mend it."
+_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
+_LONGEST_DROPPED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,126 +50,150 @@ class Wire:
     max_reply_bytes: int
 
 
-class ClientRequest(msgspec.Struct, frozen=True):
-    """What a caller asked for, as it came."""
-
-    dialect: Dialect
-    request: ModelRequest
-    headers: Mapping[str, str]
-    query: str
-
-
 class Exchange:
     """Of one call; made again for every attempt."""
 
-    __slots__ = ("_wire", "asked")
+    __slots__ = ("_failures", "_sender", "_wire", "asked")
 
     def __init__(self, wire: Wire, asked: ClientRequest) -> None:
         self._wire = wire
         self.asked = asked
+        self._failures = Failures(asked.dialect)
+        self._sender = Sender(asked)
 
     async def make(self, attempt: Attempt, provider: Provider) -> Outcome:
         """Send it to ``provider``, and report what comes."""
-        credentials = self._credentials(provider, attempt.target.account)
+        sending = self._prepared(attempt, provider)
+        if isinstance(sending, Outcome):
+            return sending
+        credentials = await self._credentials(provider, attempt.target.account, sending)
         if isinstance(credentials, Outcome):
             return credentials
-        model = attempt.target.name
-        body = self.asked.dialect.upstream_body(self._asked_of(provider), model)
-        url = provider.address(self.asked.dialect.upstream_path(model), model, self.asked.query)
-        headers = [*to_upstream(self.asked.headers), ("content-type", "application/json"), *credentials]
+        headers = [*sending.headers, *credentials]
         attempt.sent_ns = time.time_ns()
         attempt.progress = "sent"
         try:
-            response = await self._wire.transport.open("POST", url, headers, body, provider.timeouts)
+            response = await self._wire.transport.open("POST", sending.url, headers, sending.body, provider.timeouts)
         except TransportFailure as failure:
             if not failure.sent:
                 attempt.progress = "unsent"
-            return self._failed(provider, failure)
+            return self._failures.broke(provider.name, failure)
         try:
-            return await self._receive(attempt, provider, response)
+            return await self._receive(attempt, provider, sending, response)
         except TransportFailure as failure:
             attempt.answered_ns = time.time_ns()
-            return self._failed(provider, failure)
+            return self._failures.broke(provider.name, failure)
         finally:
             response.close()
 
-    def _asked_of(self, provider: Provider) -> ModelRequest:
-        """The request without what the provider would refuse."""
-        if provider.stream_usage or not self.asked.request.hide_usage:
-            return self.asked.request
-        return msgspec.structs.replace(self.asked.request, hide_usage=False)
+    def _prepared(self, attempt: Attempt, provider: Provider) -> Sending | Outcome:
+        try:
+            sending = self._sender.prepare(provider, attempt.target.name)
+        except BodyError as error:
+            return self._failures.bad_request(error)
+        if sending.losses is not None and sending.losses.demands:
+            if provider.unsupported == "refuse":
+                return self._failures.unsupported(provider.name, sending.losses.demands)
+            attempt.keep_bytes = 0  # the answer to less than was asked is not kept as the answer to it
+        return sending
 
-    async def _receive(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
+    async def _receive(self, attempt: Attempt, provider: Provider, sending: Sending, response: ByteResponse) -> Outcome:
         attempt.first_byte_ns = time.time_ns()
         content_type = value_of(response.headers, "content-type") or ""
         if response.status >= 400:
-            return await self._upstream_error(attempt, provider, response)
-        if content_type.startswith("text/event-stream"):
-            return await self._stream(attempt, provider, response)
+            return await self._upstream_error(attempt, provider, sending, response)
+        if content_type.startswith(_STREAMS):
+            return await self._stream(attempt, provider, sending, response)
         body = await response.read(self._wire.max_reply_bytes)
         attempt.answered_ns = time.time_ns()
-        reading = self.asked.dialect.read(body)
-        if reading is None:
-            return self._failure(
+        found = sending.conversion.whole(body)
+        if found is None:
+            return self._failures.failed(
                 "upstream_invalid_reply", f"{provider.name} answered {response.status} with something that is not JSON."
             )
+        told, reading = found
         for tool_use_id in reading.tool_use_ids:
             attempt.tool_use(tool_use_id)
         attempt.output_bytes = len(body)
         return Outcome(
             kind="ok",
-            reply=HttpReply(response.status, to_client(response.headers), body),
+            reply=HttpReply(response.status, _headers(sending, response, "application/json"), told),
             status=response.status,
             usage=reading.usage,
             upstream_request_id=_request_id(response),
             stop_reason=reading.stop_reason,
-            kept=kept_of(self.asked.dialect, attempt, "body", body),
+            kept=kept_of(self.asked.dialect, attempt, "body", told),
         )
 
-    async def _stream(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
-        reader = self.asked.dialect.stream_reader(self._asked_of(provider))
-        headers = [*to_client(response.headers), ("x-tollkeeper-provider", provider.name)]
+    async def _stream(self, attempt: Attempt, provider: Provider, sending: Sending, response: ByteResponse) -> Outcome:
+        reader = sending.conversion.stream_reader()
+        head = StreamHead(
+            response.status,
+            [*_headers(sending, response, "text/event-stream"), ("x-tollkeeper-provider", provider.name)],
+        )
         failure: TransportFailure | None = None
-        whole: list[bytes] = []
+        told: list[bytes] = []
         room = attempt.keep_bytes
         try:
             async for chunk in response.chunks():
+                data = reader.feed(chunk)
                 if not attempt.committed:
-                    if (broken_off := self._begins_with_error(provider, chunk)) is not None:
+                    if (broken_off := self._begins_with_error(provider, reader, chunk)) is not None:
                         attempt.answered_ns = time.time_ns()
                         return broken_off
-                    attempt.emit(StreamHead(response.status, headers))
+                    if not data:
+                        continue
+                    attempt.emit(head)
                 if room > 0:
-                    room -= len(chunk)
-                    whole.append(chunk)
-                _forward(attempt, reader, reader.feed(chunk))
+                    kept = data if sending.losses is not None else chunk
+                    room -= len(kept)
+                    told.append(kept)
+                _forward(attempt, reader, data)
                 if attempt.output_bytes > attempt.covered_bytes and not await attempt.cover():
                     return self._exhausted(attempt, reader)
                 await attempt.room()
         except TransportFailure as broken:
             failure = broken
+        rest = reader.finish()
+        if rest and not attempt.committed:
+            attempt.emit(head)
+        attempt.answered_ns = time.time_ns()
         if not attempt.committed:
             # Nothing has come: somebody else may still answer.
-            attempt.answered_ns = time.time_ns()
-            return self._failure(
+            return self._failures.failed(
                 "upstream_cut", f"{provider.name} broke off its answer before it began.", failure="outage"
             )
-        _forward(attempt, reader, reader.finish())
-        attempt.answered_ns = time.time_ns()
+        _forward(attempt, reader, rest)
+        if sending.losses is not None:
+            told.append(rest)
         if reader.ended:
+            whole = b"".join(told) if room >= 0 and failure is None else b""
             return Outcome(
                 kind="ok",
                 status=response.status,
                 usage=reader.usage,
                 upstream_request_id=_request_id(response),
                 stop_reason=reader.stop_reason,
-                kept=kept_of(self.asked.dialect, attempt, "stream", b"".join(whole))
-                if room >= 0 and failure is None
-                else None,
+                kept=kept_of(self.asked.dialect, attempt, "stream", whole),
             )
-        code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
-        message = f"{provider.name} broke off its answer before the end."
-        attempt.emit(self.asked.dialect.error_event(code, message))
+        return self._broken_off(attempt, provider, reader, failure, response)
+
+    def _broken_off(
+        self,
+        attempt: Attempt,
+        provider: Provider,
+        reader: StreamReader,
+        failure: TransportFailure | None,
+        response: ByteResponse,
+    ) -> Outcome:
+        """The client has heard a part, and now hears why there is no more."""
+        told = reader.failed if isinstance(reader, TranslatedStream) else None
+        if told is not None:
+            code, message = "upstream_error", f"{provider.name}: {told.message}"
+        else:
+            code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
+            message = f"{provider.name} broke off its answer before the end."
+            attempt.emit(self.asked.dialect.error_event(code, message))
         return Outcome(
             kind="failed",
             code=code,
@@ -185,14 +203,22 @@ class Exchange:
             failure="outage",
         )
 
-    def _begins_with_error(self, provider: Provider, chunk: bytes) -> Outcome | None:
+    def _begins_with_error(self, provider: Provider, reader: StreamReader, chunk: bytes) -> Outcome | None:
         """A stream whose first event is an error has not begun (Anthropic: ``overloaded_error`` with status 200)."""
-        if not chunk.startswith((b"event: error", b'data: {"error"', b'data: {"type":"error"')):
+        if isinstance(reader, TranslatedStream):
+            if reader.failed is None:
+                return None
+            kind, message = reader.failed.kind, reader.failed.message
+        elif chunk.startswith((b"event: error", b'data: {"error"', b'data: {"type":"error"')):
+            kind = "rate_limit" if b"rate_limit" in chunk[:MAX_ERROR_BYTES] else ""
+            message = message_of(data_of(chunk))
+        else:
             return None
-        failure: FailureClass = "rate" if b"rate_limit" in chunk[:MAX_ERROR_BYTES] else "outage"
+        failure: FailureClass = "rate" if "rate_limit" in kind or "throttl" in kind.lower() else "outage"
         status = 429 if failure == "rate" else 503  # what it would have been, had the vendor not begun with 200
-        message = f"{provider.name}: {message_of(data_of(chunk))}"
-        return self._failure("upstream_error", message, status=status, reply_status=status, failure=failure)
+        return self._failures.failed(
+            "upstream_error", f"{provider.name}: {message}", status=status, reply_status=status, failure=failure
+        )
 
     def _exhausted(self, attempt: Attempt, reader: StreamReader) -> Outcome:
         """A budget ended in the middle of an answer, and the operator wants the answer cut there."""
@@ -201,36 +227,51 @@ class Exchange:
         attempt.emit(self.asked.dialect.error_event("budget_exhausted", message))
         return Outcome(kind="failed", code="budget_exhausted", message=message, usage=reader.usage)
 
-    async def _upstream_error(self, attempt: Attempt, provider: Provider, response: ByteResponse) -> Outcome:
+    async def _upstream_error(
+        self, attempt: Attempt, provider: Provider, sending: Sending, response: ByteResponse
+    ) -> Outcome:
         status = response.status
-        body = await response.read(MAX_ERROR_BYTES)
+        body = without_secrets(await response.read(MAX_ERROR_BYTES), (key.secret for key in provider.keys))
         attempt.answered_ns = time.time_ns()
         request_id = _request_id(response)
         failure = failure_class(status, body, own_key=provider.auth == "key")
         if failure == "credentials":
-            message = _CREDENTIALS.format(name=provider.name, status=status)
-            return self._failure("upstream_credentials", message, status=status, request_id=request_id, failure=failure)
+            return self._failures.credentials(provider.name, status, request_id)
+        message = message_of(body)
         if status == 404:
-            message = f"{provider.name} does not know {attempt.target.name!r}: {message_of(body)}"
-            return self._failure("upstream_not_found", message, status=status, request_id=request_id)
+            told = f"{provider.name} does not know {attempt.target.name!r}: {message}"
+            return self._failures.failed("upstream_not_found", told, status=status, request_id=request_id)
         asked = retry_after_s(value_of(response.headers, "retry-after"), value_of(response.headers, "retry-after-ms"))
+        headers = _headers(sending, response, "application/json")
+        if sending.losses is None:
+            reply = HttpReply(status, headers, body)
+        else:
+            reply = self._failures.told(status, f"{provider.name}: {message}", headers, failure)
         return Outcome(
             kind="failed",
             code="upstream_error",
-            message=message_of(body),
-            reply=HttpReply(status, to_client(response.headers), body),
+            message=message,
+            reply=reply,
             status=status,
             upstream_request_id=request_id,
             failure=failure,
             retry_after_s=asked,
         )
 
-    def _credentials(self, provider: Provider, account: str) -> Sequence[tuple[str, str]] | Outcome:
+    async def _credentials(
+        self, provider: Provider, account: str, sending: Sending
+    ) -> Sequence[tuple[str, str]] | Outcome:
+        if provider.credentials is not None:
+            try:
+                return await provider.credentials.headers("POST", sending.url, sending.body)
+            except CredentialsUnavailable as error:
+                message = f"No credentials for {provider.name}: {error}"
+                return self._failures.failed("upstream_credentials", message, failure="credentials")
         if provider.auth == "key":
             return provider.auth_headers[account]
         own = self.own_credentials()
         if not own:
-            return self._failure(
+            return self._failures.failed(
                 "passthrough_credential_missing",
                 f"{provider.name} takes the caller's own credential: send it as Authorization or x-api-key, "
                 "and the virtual key as x-bf-vk.",
@@ -244,32 +285,16 @@ class Exchange:
         own = [(n, self.asked.headers[n]) for n in names if n in self.asked.headers]
         return [(n, v) for n, v in own if not self._wire.is_virtual_key(v.rpartition(" ")[2])]
 
-    def _failed(self, provider: Provider, failure: TransportFailure) -> Outcome:
-        """No answer, or one that broke off while it was being read whole."""
-        kind: FailureClass = "outage" if failure.code in _OUTAGE_CODES else "final"
-        return self._failure(failure.code, f"{provider.name}: {failure}", failure=kind)
 
-    def _failure(
-        self,
-        code: str,
-        message: str,
-        *,
-        status: int = 0,
-        reply_status: int = 0,
-        request_id: str | None = None,
-        failure: FailureClass = "final",
-    ) -> Outcome:
-        """A failure of the upstream, rendered in the client's dialect."""
-        _, headers, body = self.asked.dialect.refusal_body(Refusal(kind="unavailable", code=code, message=message))
-        return Outcome(
-            kind="failed",
-            code=code,
-            message=message,
-            reply=HttpReply(reply_status or _STATUS.get(code, 502), headers, body),
-            status=status,
-            upstream_request_id=request_id,
-            failure=failure,
-        )
+def _headers(sending: Sending, response: ByteResponse, content_type: str) -> Headers:
+    """What the client gets of the answer's headers, and what its provider was not told."""
+    if sending.losses is None:
+        return to_client(response.headers)
+    headers = from_another(response.headers, content_type)
+    if dropped := sending.losses.all():
+        named = ", ".join(dropped)[:_LONGEST_DROPPED]
+        headers.append((DROPPED, named.encode("ascii", "replace").decode()))
+    return headers
 
 
 def _forward(attempt: Attempt, reader: StreamReader, data: bytes) -> None:
@@ -282,4 +307,4 @@ def _forward(attempt: Attempt, reader: StreamReader, data: bytes) -> None:
 
 
 def _request_id(response: ByteResponse) -> str | None:
-    return value_of(response.headers, "request-id", "x-request-id")
+    return value_of(response.headers, "request-id", "x-request-id", "x-amzn-requestid")

@@ -12,10 +12,11 @@ from policies.identity import VirtualKey
 from policies.types import Estimate, FailureClass, Outcome, Refusal
 from providers.caching.model_calls import answerable, replayed
 from providers.dialects.base import Dialect, ModelRequest
-from providers.exchange import ClientRequest, Exchange, Wire
+from providers.exchange import Exchange, Wire
 from providers.itinerary import Itinerary, RetryRules
 from providers.planning import RouteRequest, TargetHealth, itinerary
 from providers.routing import Router
+from providers.sending import ClientRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,12 @@ class ModelDispatch:
 
     def admit(self, key: VirtualKey) -> Refusal | None:
         """Admission and routing are one question for models: is there a target that the key may use?"""
-        found = self._router.route(key, self._request.model, self._dialect.kind)
+        found = self._router.route(key, self._request.model, self._dialect.service)
         return found if isinstance(found, Refusal) and found.kind == "permission" else None
 
     def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
         request = self._request
-        wanted = RouteRequest(key, request.model, self._dialect.kind, request.fallbacks, self._run)
+        wanted = RouteRequest(key, request.model, self._dialect.service, request.fallbacks, self._run)
         found = itinerary(self._router, self._executor.health, wanted, self._rules)
         if isinstance(found, Refusal):
             return found

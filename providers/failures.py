@@ -6,6 +6,7 @@
 | ``rate`` | 429 | another key or target at once; the same ones again after what ``retry-after`` says |
 | ``credentials`` | 401, 402, 403 of the gate's own key | that key is not used again for this call |
 | ``context`` | the prompt is too long for the model | only a fallback, another model, can help |
+| ``unsupported`` | the target's dialect cannot express what is asked | another target may |
 | ``final`` | every other 4xx, and what is not the upstream's fault | nothing helps |
 
 What vendors say of a prompt that is too long: OpenAI ``code: context_length_exceeded``

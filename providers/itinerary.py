@@ -89,6 +89,8 @@ class Itinerary:
                 fresh.sort(key=lambda t: t.owner != target.owner)
             same = fresh[0].owner == target.owner
             return Following(fresh, reason="other_key" if same else "other_target")
+        if outcome.failure == "unsupported":
+            return None  # asking the same targets again changes nothing
         again = [t for t in group if self._usable(t) and self._tried[t] <= self._rules(t.owner).again]
         if not again:
             return None

@@ -12,8 +12,8 @@ from policies.types import Refusal
 from providers.affinity import Affinity
 from providers.breaker import Breakers
 from providers.itinerary import Itinerary, RetryRules
-from providers.registry import ProviderKind
 from providers.routing import Router
+from providers.services import Service
 
 MOST_FALLBACKS = 8
 
@@ -32,7 +32,7 @@ class RouteRequest:
 
     key: VirtualKey
     model: str
-    kind: ProviderKind
+    service: Service
     fallbacks: tuple[str, ...] = ()
     """Of the caller's own choice."""
     run: str | None = None
@@ -43,7 +43,7 @@ def itinerary(
 ) -> Itinerary | Refusal:
     """The plan, or why there is none. A fallback that the key may not use, or that nobody serves, is left out."""
     key, model = wanted.key, wanted.model
-    first = router.route(key, model, wanted.kind)
+    first = router.route(key, model, wanted.service)
     if isinstance(first, Refusal) and first.kind == "permission":
         return first
     names = (*wanted.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]
@@ -57,7 +57,7 @@ def itinerary(
             asked = health.affinity.first((key.principal.key, wanted.run, model), asked)
         groups.append(asked)
     for name in dict.fromkeys(names):
-        found = router.route(key, name, wanted.kind) if name != model else first
+        found = router.route(key, name, wanted.service) if name != model else first
         if not isinstance(found, Refusal) and found is not first:
             groups.append(list(found))
     if not groups:

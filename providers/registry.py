@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote
 
 from policies.egress import Timeouts
 from policies.grants import Grant
 from policies.pricing import Price
 from policies.tiers import Tier
+from providers.addresses import Address, AzureAddress, OwnAddress, VertexAddress
 from providers.breaker import BreakerRules
+from providers.credentials.base import Credentials
 from providers.itinerary import RetryRules
-
-ProviderKind = Literal["openai", "anthropic", "gemini"]
-"""The wire family: which dialects it speaks without translation."""
+from providers.services import SERVED_BY, ProviderKind, Service
+from providers.translation.base import DEFAULT_TRAITS, Traits
 
 DEFAULT_BASE_URLS: Mapping[ProviderKind, str] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com",
+    "converse": "https://bedrock-runtime.{region}.amazonaws.com",
 }
 """As the vendor's own SDK takes it: OpenAI's includes ``/v1``, the others' do not."""
 
@@ -38,15 +39,7 @@ class UpstreamKey:
 
 
 _NO_KEY = UpstreamKey()
-
-
-@dataclass(frozen=True, slots=True)
-class Azure:
-    """How Azure's OpenAI service is addressed. Without ``api_version``: its v1 API, whose paths are OpenAI's; with one:
-    the older API, whose paths name the deployment
-    (https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle, …/openai/reference)."""
-
-    api_version: str | None = None
+_OWN_ADDRESS = OwnAddress()
 
 
 @dataclass(frozen=True)
@@ -60,8 +53,14 @@ class Provider:
     keys: tuple[UpstreamKey, ...] = (_NO_KEY,)
     stream_usage: bool = True
     """It may be asked for the usage of a stream."""
-    azure: Azure | None = None
-    """It is Azure's OpenAI service."""
+    responses: bool = True
+    """It speaks OpenAI's responses API itself; else calls of that surface are told as chat completions."""
+    traits: Traits = DEFAULT_TRAITS
+    unsupported: Literal["refuse", "drop"] = "refuse"
+    """What becomes of a demand that its dialect cannot express (``providers.canonical.losses``)."""
+    address: Address = _OWN_ADDRESS
+    credentials: Credentials | None = field(default=None, repr=False)
+    """Signs or authenticates each request, where a key alone does not."""
     auth: Literal["key", "passthrough"] = "key"
     """``passthrough``: the caller's own credential goes upstream instead of ours."""
     weight: float = 1.0
@@ -80,21 +79,27 @@ class Provider:
     """By the key's name."""
 
     def __post_init__(self) -> None:
-        azure = self.azure is not None
+        azure = isinstance(self.address, AzureAddress)
         headers = {key.name: _auth_headers(self.kind, key.secret, azure=azure) for key in self.keys}
         object.__setattr__(self, "auth_headers", headers)
 
-    def address(self, path: str, model: str, query: str) -> str:
-        """Where a request goes. ``path`` is the dialect's, ``model`` the vendor's name or the deployment's."""
-        parts = [query] if query else []
-        if self.azure is None:
-            url = f"{self.base_url}{path}"
-        elif self.azure.api_version is None:
-            url = f"{self.base_url}/openai/v1{path}"
-        else:
-            url = f"{self.base_url}/openai/deployments/{quote(model, safe='')}{path}"
-            parts.append(f"api-version={self.azure.api_version}")
-        return f"{url}?{'&'.join(parts)}" if parts else url
+    def kind_of(self, model: str) -> ProviderKind:
+        """The dialect in which it serves ``model``: Vertex AI speaks to Claude in Anthropic's."""
+        if isinstance(self.address, VertexAddress):
+            return "anthropic" if model.startswith("claude") else "gemini"
+        return self.kind
+
+    def speaks(self, service: Service, model: str) -> bool:
+        """It answers ``service`` in its own dialect, so that bodies pass as they are."""
+        dialect = service.partition("/")[0]
+        return dialect == self.kind_of(model) and (service != "openai/responses" or self.responses)
+
+    def serves(self, service: Service, model: str) -> bool:
+        """It answers ``service``, be it translated. A caller's own credential is of one vendor, so it goes to no
+        other's dialect."""
+        if self.auth == "passthrough":
+            return self.speaks(service, model)
+        return self.kind_of(model) in SERVED_BY[service]
 
 
 def _auth_headers(kind: ProviderKind, api_key: str, *, azure: bool) -> tuple[tuple[str, str], ...]:
@@ -106,4 +111,5 @@ def _auth_headers(kind: ProviderKind, api_key: str, *, azure: bool) -> tuple[tup
         return (("x-api-key", api_key),)
     if kind == "gemini":
         return (("x-goog-api-key", api_key),)
+    # OpenAI, and Bedrock's API keys (https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html).
     return (("authorization", f"Bearer {api_key}"),)

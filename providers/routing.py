@@ -18,13 +18,16 @@ from policies.dispatch import Target
 from policies.grants import Grant
 from policies.identity import VirtualKey
 from policies.pricing import Price
-from policies.refusals import model_not_allowed, no_provider, price_unknown
+from policies.refusals import model_not_allowed, no_provider, price_unknown, service_unavailable
 from policies.types import Refusal
 from providers.price_catalogue import PriceCatalogue, PriceUnknown, known_models
-from providers.registry import Provider, ProviderKind
+from providers.registry import Provider
+from providers.services import Service
 
 _CAPACITY = 10_000
 _LISTED = 100
+_ANYTHING = (0, 0)
+"""The specificity of ``*``."""
 
 Specificity = tuple[int, int]
 
@@ -61,7 +64,7 @@ class Router:
         self._catalogue = catalogue
         self._fallbacks = fallbacks
         self._pick = pick
-        self._kept: dict[tuple[VirtualKey, str, ProviderKind], Route | Refusal] = {}
+        self._kept: dict[tuple[VirtualKey, str, Service], Route | Refusal] = {}
 
     def provider(self, name: str) -> Provider:
         return self._providers[name]
@@ -80,26 +83,26 @@ class Router:
             return ()
         return next((names for grant, names in self._fallbacks if grant.allows(model)), ())
 
-    def route(self, key: VirtualKey, model: str, kind: ProviderKind) -> Sequence[Target] | Refusal:
+    def route(self, key: VirtualKey, model: str, service: Service) -> Sequence[Target] | Refusal:
         """Targets for ``model``, best first, or why there is none."""
-        known = (key, model, kind)
+        known = (key, model, service)
         found = self._kept.get(known)
         if found is None:
             if len(self._kept) >= _CAPACITY:
                 self._kept.clear()
-            found = self._kept[known] = self._resolve(key, model, kind)
+            found = self._kept[known] = self._resolve(key, model, service)
         if isinstance(found, Refusal):
             return found
         if len(found.targets) == 1:
             return found.targets
         return _weighted(found, self._pick)
 
-    def models(self, key: VirtualKey, kind: ProviderKind | None = None) -> list[str]:
+    def models(self, key: VirtualKey) -> list[str]:
         """The names of the models that ``key`` may use, sorted. A pattern is expanded with the
         catalogue's models of its provider."""
         names: set[str] = set()
         for provider in self._providers.values():
-            if provider.disabled is not None or (kind is not None and provider.kind != kind):
+            if provider.disabled is not None:
                 continue
             literal = [pattern for pattern in provider.models.allow if "*" not in pattern and "?" not in pattern]
             listed = {*literal, *(m for m in known_models(provider) if provider.models.allows(m))}
@@ -128,20 +131,24 @@ class Router:
         provider = self._providers.get(head) if slash else None
         return (provider, rest) if provider is not None else (None, model)
 
-    def _resolve(self, key: VirtualKey, model: str, kind: ProviderKind) -> Route | Refusal:
+    def _resolve(self, key: VirtualKey, model: str, service: Service) -> Route | Refusal:
         named, upstream = self._named(model)
         pool = [named] if named is not None else list(self._providers.values())
         admitted = [
             (provider, specificity)
             for provider in pool
-            if provider.kind == kind
-            and (specificity := _specificity(provider.models, upstream)) is not None
+            if (specificity := _specificity(provider.models, upstream)) is not None
             and key.grants.allows("model", provider.name, upstream)
         ]
         if not admitted:
-            return model_not_allowed(model, self.models(key, kind)[:_LISTED])
-        best = max(specificity for _, specificity in admitted)
-        named_best = [provider for provider, specificity in admitted if specificity == best]
+            return model_not_allowed(model, self.models(key)[:_LISTED])
+        serving = [(p, s) for p, s in admitted if p.serves(service, p.aliases.get(upstream, upstream))]
+        if not serving:
+            return service_unavailable(model, service, sorted(p.name for p, _ in admitted))
+        best = max(specificity for _, specificity in serving)
+        named_best = [provider for provider, specificity in serving if specificity == best]
+        if best == _ANYTHING:
+            named_best = _likeliest(named_best, upstream, service)
         chosen = [provider for provider in named_best if provider.disabled is None]
         if not chosen:
             # Not the next best: a name that a disabled provider claims would land somewhere unmeant.
@@ -166,6 +173,17 @@ class Router:
             targets += (Target(provider.name, name, price, tiers, k.name) for k in usable)
             weights += (share * k.weight for k in usable)
         return Route(tuple(targets), tuple(weights))
+
+
+def _likeliest(providers: list[Provider], model: str, service: Service) -> list[Provider]:
+    """Of providers that all take any name: those of the dialect whose vendor is known to have the model; if none is
+    known, those that answer without translation. A file that names no models must not send ``gpt-4o`` to Anthropic."""
+    kinds = {provider.kind_of(model) for provider in providers}
+    if len(kinds) == 1:
+        return providers
+    known = {provider.kind_of(model) for provider in providers if model in known_models(provider)}
+    chosen = [p for p in providers if p.kind_of(model) in known] or [p for p in providers if p.speaks(service, model)]
+    return chosen or providers
 
 
 def _specificity(models: Grant, name: str) -> Specificity | None:

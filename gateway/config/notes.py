@@ -11,7 +11,6 @@ from gateway.config.checks import nearest
 from gateway.config.limits import Granted
 from gateway.config.models import Config
 from gateway.config.problems import KeyPath, Problem
-from gateway.config.providers import NATIVE_TYPES
 from gateway.config.tree import Tree
 from gateway.config.values import Section
 from policies.grants import Grant
@@ -19,7 +18,6 @@ from providers.presets import PRESETS
 
 Say = Callable[[KeyPath, str, str | None], None]
 
-ACTIVE_PROVIDER_TYPES = ("openai", "anthropic", "gemini", "azure")
 MIN_KEY_BITS = 128
 """What a virtual key should hold at least, so that it cannot be guessed."""
 _KEY_PREFIX = re.compile(r"^(?:vk|sk)-(?:bf-)?")
@@ -36,11 +34,7 @@ class Inactive:
     values: tuple[str, ...] = ()
 
 
-NOT_YET_ACTIVE: tuple[Inactive, ...] = (
-    Inactive(("providers", "*", "type"), tuple(t for t in NATIVE_TYPES if t not in ACTIVE_PROVIDER_TYPES)),
-    Inactive(("providers", "*", "unsupported")),
-    Inactive(("server", "trusted_proxies")),
-)
+NOT_YET_ACTIVE: tuple[Inactive, ...] = (Inactive(("server", "trusted_proxies")),)
 """The one list of what this version loads without acting on it. Delete an entry when its field works."""
 
 
@@ -89,7 +83,11 @@ def _providers(config: Config, say: Say) -> None:
         if provider.name in disabled:
             say((*path, "api_key"), f"provider {provider.name} is disabled: {disabled[provider.name]}", None)
         elif (
-            provider.api_key is None and not provider.api_keys and provider.auth == "key" and provider.base_url is None
+            provider.api_key is None
+            and not provider.api_keys
+            and provider.auth == "key"
+            and provider.base_url is None
+            and provider.type not in ("bedrock", "vertex")
         ):
             preset = PRESETS.get(provider.type)
             if preset is None or preset.key_variable is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, WithJsonSchema, model_validator
 
 from gateway.config.limits import Limited
 from gateway.config.values import Dollars, HeaderSecret, Name, Pattern, Seconds, Section, Url
@@ -26,6 +26,10 @@ def _check_type(value: str) -> str:
 ProviderType = Annotated[
     str, AfterValidator(_check_type), WithJsonSchema({"type": "string", "enum": list(PROVIDER_TYPES)})
 ]
+
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9:._-]{0,99}$")]
+"""A region or project: it becomes a part of an address."""
 
 
 class ModelPrice(Section):
@@ -102,13 +106,51 @@ class Breaker(Section):
     )
 
 
+class AwsCredentials(Section):
+    """Who signs calls of Bedrock. All absent: AWS's own chain (environment, profile, role of the machine)."""
+
+    access_key_id: str | None = Field(default=None, description="With `secret_access_key`: a key of an IAM user.")
+    secret_access_key: HeaderSecret | None = Field(default=None, description="Belongs to `access_key_id`.")
+    session_token: HeaderSecret | None = Field(default=None, description="Of temporary keys.")
+    profile: str | None = Field(default=None, description="Profile of AWS's own configuration files.")
+    role_arn: str | None = Field(default=None, description="Role to assume with these credentials.")
+    external_id: str | None = Field(default=None, description="What the role's trust policy asks for.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key belong together")
+        return self
+
+
+class GoogleCredentials(Section):
+    """Who calls Vertex AI. Absent: application default credentials."""
+
+    credentials_file: str | None = Field(default=None, description="Path of a service account's JSON key.")
+
+
+class EntraCredentials(Section):
+    """Who calls Azure without an API key. All absent: Azure's default chain (environment, managed identity, CLI)."""
+
+    tenant_id: str | None = Field(default=None, description="Directory of the application.")
+    client_id: str | None = Field(default=None, description="Application, or user-assigned managed identity.")
+    client_secret: HeaderSecret | None = Field(default=None, description="Of the application.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.client_secret is not None and (self.tenant_id is None or self.client_id is None):
+            raise ValueError("client_secret needs tenant_id and client_id")
+        return self
+
+
 class Provider(Limited):
     """One upstream that answers model calls. Its limits are the fourth tier: they hold for all callers together."""
 
     name: Name = Field(description="Unique name. A model can be asked for literally as `name/model`.")
     type: ProviderType = Field(
-        description="The vendor's API: `openai`, `anthropic`, or a vendor of docs/providers.md. Absent: as `name`, if "
-        "that is one. Any OpenAI-compatible endpoint is `openai` with a `base_url`."
+        description="The vendor's API: `openai`, `anthropic`, `gemini`, `azure`, `vertex`, `bedrock`, or a vendor of "
+        "docs/providers.md. Absent: as `name`, if that is one. Any OpenAI-compatible endpoint is `openai` with a "
+        "`base_url`."
     )
     api_key: HeaderSecret | None = Field(
         default=None,
@@ -126,6 +168,27 @@ class Provider(Limited):
         default=None,
         pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$",
         description="For `azure`: the dated API, whose addresses name deployments. Absent: the v1 API.",
+    )
+    region: Region | None = Field(
+        default=None, description="For `bedrock` and `vertex`: where the models run (`eu-central-1`, `global`)."
+    )
+    project: Region | None = Field(default=None, description="For `vertex`: the Google Cloud project.")
+    aws: AwsCredentials | None = Field(
+        default=None, description="For `bedrock`: who signs. Absent, and without `api_key`: AWS's own chain."
+    )
+    google: GoogleCredentials = Field(default=GoogleCredentials(), description="For `vertex`: who calls.")
+    entra: EntraCredentials | None = Field(
+        default=None, description="For `azure`, instead of `api_key`: an Entra identity. `{}`: Azure's default chain."
+    )
+    responses: bool | None = Field(
+        default=None,
+        description="Whether an OpenAI-compatible provider has the responses API. `false`: calls of that surface are "
+        "told to it as chat completions. Absent: as docs/providers.md says of its type.",
+    )
+    token_limit: Literal["max_tokens", "max_completion_tokens"] | None = Field(
+        default=None,
+        description="The field in which an OpenAI-compatible provider takes the bound of a translated call's answer. "
+        "Absent: as docs/providers.md says of its type.",
     )
     auth: Literal["key", "passthrough"] = Field(
         default="key",
@@ -152,8 +215,19 @@ class Provider(Limited):
     )
     timeouts: ProviderTimeouts = Field(default=ProviderTimeouts(), description="How long to wait for it.")
     unsupported: Literal["refuse", "drop"] = Field(
-        default="refuse", description="What to do with a request feature that the provider's API cannot express."
+        default="refuse",
+        description="What to do when a call of another dialect asks for what this provider's API cannot express and "
+        "the answer would be another: refuse it, naming the fields, or leave them out and name them in the header "
+        "`x-tollkeeper-dropped`. What changes nothing of the answer is always left out and named.",
     )
+
+    @model_validator(mode="after")
+    def _place(self) -> Self:
+        if self.type == "bedrock" and self.region is None and self.base_url is None:
+            raise ValueError("a provider of type bedrock needs a region")
+        if self.type == "vertex" and (self.region is None or self.project is None):
+            raise ValueError("a provider of type vertex needs a project and a region")
+        return self
 
     @model_validator(mode="before")
     @classmethod

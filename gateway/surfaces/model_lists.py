@@ -17,7 +17,6 @@ from policies.refusals import model_not_allowed
 from policies.types import Refusal
 from providers.dialects.base import Headers
 from providers.dialects.gemini import METHODS
-from providers.registry import ProviderKind
 
 Shape = Literal["openai", "anthropic", "gemini"]
 
@@ -25,7 +24,7 @@ Shape = Literal["openai", "anthropic", "gemini"]
 class ModelCatalogue(Protocol):
     """What may be listed (``providers.routing.Router``)."""
 
-    def models(self, key: VirtualKey, kind: ProviderKind | None = None) -> list[str]: ...
+    def models(self, key: VirtualKey) -> list[str]: ...
 
 
 class ModelList:
@@ -53,7 +52,7 @@ class ModelList:
         if isinstance(key, Refusal):
             await self._refuse(send, key)
             return
-        names = self._catalogue().models(key, self._shape)
+        names = self._catalogue().models(key)
         wanted = unquote(scope["path"].removeprefix(self._prefix).lstrip("/"))
         if not wanted:
             await send_json(send, 200, self._page(names))

@@ -179,7 +179,7 @@ class ModelSurface:
         except BodyTooLarge as error:
             return _bad_request("body_too_large", str(error))
         except BodyError as error:
-            return _bad_request(error.code, error.message)
+            return _bad_request(error.code, error.message, error.field)
         except ClientGone:
             return None
 
@@ -208,5 +208,5 @@ def _raw(headers: Iterable[tuple[str, str]]) -> Iterable[Header]:
     return ((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
 
 
-def _bad_request(code: str, message: str) -> Refusal:
-    return Refusal(kind="request", code=code, message=message)
+def _bad_request(code: str, message: str, field: str | None = None) -> Refusal:
+    return Refusal(kind="request", code=code, message=message, details={} if field is None else {"field": field})

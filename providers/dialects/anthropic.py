@@ -22,7 +22,7 @@ from providers.dialects.base import (
 )
 from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.sse import data_of
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
 _DECISIVE = frozenset({"model", "stream", "max_tokens", "messages", "system", "tools"})
 _MEDIA_MARKS = (b'"base64"', b'"image"', b'"document"')
@@ -42,7 +42,7 @@ class _CacheCreation(msgspec.Struct):
     ephemeral_1h_input_tokens: int | None = 0
 
 
-class _Usage(msgspec.Struct):
+class WireUsage(msgspec.Struct):
     input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
@@ -62,7 +62,7 @@ class _Delta(msgspec.Struct):
 class _Message(msgspec.Struct):
     content: list[_Block] = []
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: WireUsage | None = None
 
 
 class _Event(msgspec.Struct):
@@ -70,7 +70,7 @@ class _Event(msgspec.Struct):
     message: _Message | None = None
     content_block: _Block | None = None
     delta: _Delta | None = None
-    usage: _Usage | None = None
+    usage: WireUsage | None = None
 
 
 _message = msgspec.json.Decoder(_Message).decode
@@ -84,6 +84,7 @@ class AnthropicMessages:
 
     surface = "anthropic"
     operation = "messages"
+    service: Service = "anthropic/messages"
     kind: ProviderKind = "anthropic"
     path = "/v1/messages"
     decisive_headers = frozenset({"anthropic-beta", "anthropic-version"})
@@ -114,7 +115,7 @@ class AnthropicMessages:
         except msgspec.MsgspecError:
             return None
         return Reading(
-            usage=_merge(None, message.usage) if message.usage else None,
+            usage=merged_usage(None, message.usage) if message.usage else None,
             tool_use_ids=tuple(b.id for b in message.content if b.type in _TOOL_BLOCKS and b.id),
             stop_reason=message.stop_reason,
         )
@@ -138,6 +139,7 @@ class AnthropicCountTokens(AnthropicMessages):
     """``POST /v1/messages/count_tokens``: free of charge, with a limit of its own."""
 
     operation = "count_tokens"
+    service: Service = "anthropic/count_tokens"
     path = "/v1/messages/count_tokens"
 
     def parse(self, body: bytes) -> ModelRequest:
@@ -152,7 +154,7 @@ class AnthropicCountTokens(AnthropicMessages):
         return Reading()
 
 
-def _merge(known: Usage | None, said: _Usage) -> Usage:
+def merged_usage(known: Usage | None, said: WireUsage) -> Usage:
     """Usage after an event: what the event leaves out stays as it was."""
     base = known or Usage()
     created = said.cache_creation_input_tokens
@@ -187,10 +189,10 @@ class MessagesStreamReader(ForwardingReader):
         except msgspec.MsgspecError:
             return
         if said.type == "message_start" and said.message is not None and said.message.usage is not None:
-            self.usage = _merge(self.usage, said.message.usage)
+            self.usage = merged_usage(self.usage, said.message.usage)
         elif said.type == "message_delta":
             if said.usage is not None:
-                self.usage = _merge(self.usage, said.usage)
+                self.usage = merged_usage(self.usage, said.usage)
             if said.delta is not None:
                 self.stop_reason = said.delta.stop_reason or self.stop_reason
         elif said.type == "content_block_start" and said.content_block is not None:

@@ -14,7 +14,7 @@ import msgspec
 
 from policies.strict_json import BodyError, StrictObject
 from policies.types import Refusal, Usage
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
 Headers = list[tuple[str, str]]
 
@@ -27,6 +27,7 @@ REQUEST_STATUS: Mapping[str, int] = {
     "run_limit_widened": 403,
     "invalid_run_limits": 403,
     "max_tokens_required": 403,
+    "unsupported_operation": 403,
 }
 LONGEST_RETRY_S = 60
 """Above this a client is told not to retry by itself: the Anthropic SDK sleeps whatever it is told."""
@@ -89,6 +90,7 @@ class Dialect(Protocol):
 
     surface: str
     operation: str
+    service: Service
     kind: ProviderKind
     decisive_headers: frozenset[str]
     """Headers of a request that can change its answer."""

@@ -8,6 +8,7 @@ the usage so far; the last one has a finish reason, and nothing follows it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -17,9 +18,9 @@ from policies.types import Refusal, Usage
 from providers.dialects.base import Headers, ModelRequest, Reading, estimate_tokens, refusal_status
 from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.sse import data_of
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
-METHODS = {
+METHODS: Mapping[str, str] = {
     "generateContent": "generate",
     "streamGenerateContent": "generate",
     "countTokens": "count_tokens",
@@ -27,6 +28,11 @@ METHODS = {
     "batchEmbedContents": "embed",
 }
 """Operation by method; others are not spoken."""
+_SERVICES: Mapping[str, Service] = {
+    "generate": "gemini/generate",
+    "count_tokens": "gemini/count_tokens",
+    "embed": "gemini/embed",
+}
 PATH = re.compile(r"/(v1|v1beta)/models/([^:]+):([A-Za-z]+)")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
 _DECISIVE = frozenset(
@@ -126,6 +132,7 @@ class Gemini:
         self._model = model
         self._method = method
         self.operation = METHODS[method]
+        self.service: Service = _SERVICES[self.operation]
 
     def upstream_path(self, model: str) -> str:
         return f"/{self._version}/models/{quote(model, safe='/@')}:{self._method}"

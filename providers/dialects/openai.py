@@ -35,17 +35,24 @@ class _OutputDetails(msgspec.Struct):
 
 
 class ChatUsage(msgspec.Struct):
-    """``usage`` of chat completions and embeddings. Cached and audio tokens are shares."""
+    """``usage`` of chat completions and embeddings. Cached and audio tokens are shares.
+
+    Cached tokens stand beside the details at some vendors: DeepSeek
+    (https://api-docs.deepseek.com/guides/kv_cache), Moonshot (https://platform.moonshot.ai/docs/api/chat)."""
 
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
 
     def normal(self) -> Usage:
-        return _normal(
-            self.prompt_tokens, self.completion_tokens, self.prompt_tokens_details, self.completion_tokens_details
-        )
+        inputs = self.prompt_tokens_details
+        elsewhere = self.prompt_cache_hit_tokens or self.cached_tokens
+        if elsewhere and not (inputs and inputs.cached_tokens):
+            inputs = _InputDetails(cached_tokens=elsewhere)
+        return _normal(self.prompt_tokens, self.completion_tokens, inputs, self.completion_tokens_details)
 
 
 class ResponsesUsage(msgspec.Struct):
@@ -83,11 +90,11 @@ def refusal_body(refusal: Refusal) -> tuple[int, Headers, bytes]:
     error = {
         "message": refusal.message,
         "type": _TYPES[refusal.kind],
-        "param": "model" if refusal.code in ("missing_model", "model_not_allowed") else None,
+        "param": "model" if refusal.code in ("missing_model", "model_not_allowed") else refusal.details.get("field"),
         "code": refusal.code,
     }
     if refusal.details:
-        error["details"] = dict(refusal.details)  # type: ignore[assignment]
+        error["details"] = dict(refusal.details)
     return status, headers, msgspec.json.encode({"error": error})
 
 

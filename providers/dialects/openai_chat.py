@@ -21,7 +21,7 @@ from providers.dialects.base import (
 )
 from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.sse import EventCutter, data_of
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
 _DECISIVE = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "messages"})
 DONE = b"data: [DONE]\n\n"
@@ -57,6 +57,7 @@ class OpenAIChat:
 
     surface = "openai_chat"
     operation = "chat"
+    service: Service = "openai/chat"
     kind: ProviderKind = "openai"
     path = "/chat/completions"
     decisive_headers = OPENAI_HEADERS

@@ -9,7 +9,7 @@ from policies.types import Refusal
 from providers.dialects.base import Headers, ModelRequest, Reading, StreamReader, estimate_tokens, required_model
 from providers.dialects.openai import OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.openai_chat import ChatStreamReader
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
 _DECISIVE = frozenset({"model", "input"})
 
@@ -26,6 +26,7 @@ class OpenAIEmbeddings:
 
     surface = "openai_embeddings"
     operation = "embeddings"
+    service: Service = "openai/embeddings"
     kind: ProviderKind = "openai"
     path = "/embeddings"
     decisive_headers = OPENAI_HEADERS

@@ -22,7 +22,7 @@ from providers.dialects.base import (
 from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ResponsesUsage, refusal_body
 from providers.dialects.sse import data_of
-from providers.registry import ProviderKind
+from providers.services import ProviderKind, Service
 
 _DECISIVE = frozenset({"model", "stream", "max_output_tokens", "input", "background"})
 _ENVELOPE_BYTES = 160
@@ -54,6 +54,7 @@ class OpenAIResponses:
 
     surface = "openai_responses"
     operation = "responses"
+    service: Service = "openai/responses"
     kind: ProviderKind = "openai"
     path = "/responses"
     decisive_headers = OPENAI_HEADERS

@@ -148,7 +148,7 @@ async def test_a_model_name_never_leads_elsewhere(gate: RunningGateway, llm: Scr
     ("path", "key", "status", "name", "reason"),
     [
         ("/v1beta/models/gemini-x:generateContent", "vk-nobody", 401, "UNAUTHENTICATED", "unknown_key"),
-        ("/v1beta/models/gpt-4o:generateContent", KEY, 403, "PERMISSION_DENIED", "model_not_allowed"),
+        ("/v1beta/models/nobodys:generateContent", KEY, 403, "PERMISSION_DENIED", "model_not_allowed"),
         ("/v1beta/models/gemini-x:generateContent", POOR, 402, "RESOURCE_EXHAUSTED", "budget_exceeded"),
     ],
 )
@@ -188,8 +188,8 @@ async def test_a_stream_without_sse_is_an_array_and_is_measured(gate: RunningGat
 
 async def test_models_are_listed_as_google_lists_them(gate: RunningGateway, client: genai.Client) -> None:
     listed = (await gate.http.get("/v1beta/models", headers={"x-goog-api-key": KEY})).json()["models"]
-    assert "models/gpt-4o" not in [model["name"] for model in listed]
-    assert "models/emb" in [model["name"] for model in listed]
+    named = [model["name"] for model in listed]
+    assert {"models/emb", "models/gpt-4o"} <= set(named), "a model of any provider is called in any dialect"
 
 
 async def test_either_form_answers_the_other_for_googles_sdk(gate: RunningGateway, llm: ScriptedLLM) -> None:

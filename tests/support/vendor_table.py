@@ -10,10 +10,11 @@ BEGIN, END = "<!-- vendors: begin -->\n", "<!-- vendors: end -->\n"
 
 
 def table() -> str:
-    lines = ["| type | kind | address | key | source |", "|---|---|---|---|---|"]
+    lines = ["| type | kind | address | key | responses API | source |", "|---|---|---|---|---|---|"]
     for preset in PRESETS.values():
         key = f"`{preset.key_variable}`" if preset.key_variable else "none"
-        cells = (f"`{preset.name}`", preset.kind, f"`{preset.base_url}`", key, f"[docs]({preset.source})")
+        responses = "yes" if preset.responses else ""
+        cells = (f"`{preset.name}`", preset.kind, f"`{preset.base_url}`", key, responses, f"[docs]({preset.source})")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

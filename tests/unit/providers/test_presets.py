@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from gateway.compile import KINDS, providers_of
 from gateway.config.loader import ConfigError, loads
-from providers.presets import PRESETS
+from gateway.config.providers import PROVIDER_TYPES
+from providers.presets import PRESETS, Preset
+from tests.support.gateway import ROOT
 from tests.support.vendor_table import table, table_in_docs
 
 
@@ -31,6 +35,35 @@ def test_a_row_names_its_source_and_is_reached_safely(preset: object) -> None:
     assert not address.path.endswith("/")
 
 
+def test_rows_are_sorted_by_name_and_each_name_is_used_once() -> None:
+    text = (ROOT / "providers" / "presets" / "vendors.json").read_bytes()
+    names = [row.name for row in msgspec.json.decode(text, type=list[Preset])]
+    assert all(before < after for before, after in pairwise(names))
+
+
+def test_a_row_says_nothing_of_openai_s_surfaces_where_another_dialect_is_spoken() -> None:
+    others = [preset for preset in PRESETS.values() if preset.kind != "openai"]
+    assert {(preset.responses, preset.token_limit) for preset in others} == {(False, "max_tokens")}
+
+
+def test_a_dialect_other_than_openai_s_is_in_the_name_of_its_row() -> None:
+    assert {name for name in PRESETS if name.endswith("-anthropic")} == {
+        name for name, preset in PRESETS.items() if preset.kind == "anthropic"
+    }
+
+
+def test_the_responses_api_and_another_token_limit_are_told_row_by_row() -> None:
+    groq, deepseek = PRESETS["groq"], PRESETS["deepseek"]
+    assert (groq.responses, groq.token_limit) == (True, "max_completion_tokens")
+    assert (deepseek.responses, deepseek.token_limit) == (False, "max_tokens")
+
+
+def test_a_row_with_a_token_limit_that_is_no_field_is_refused() -> None:
+    row = b'{"name": "x", "kind": "openai", "base_url": "", "source": "", "token_limit": "max_output_tokens"}'
+    with pytest.raises(msgspec.ValidationError, match="token_limit"):
+        msgspec.json.decode(row, type=Preset)
+
+
 def test_a_vendor_without_its_key_is_told_which_variable_holds_it() -> None:
     notes = [str(note) for note in loads(b"providers: [{name: groq}, {name: ollama}]", "t.yaml", {}).notes]
     assert [note for note in notes if "no api_key" in note] == [
@@ -44,8 +77,8 @@ def test_an_unknown_type_is_told_with_the_nearest_one() -> None:
     assert "did you mean groq?" in str(caught.value.problems[0])
 
 
-def test_what_check_calls_inactive_is_what_is_not_spoken() -> None:
-    assert {"openai", "anthropic", "gemini", "azure", *PRESETS} == set(KINDS)
+def test_every_type_that_a_file_may_name_is_spoken() -> None:
+    assert set(PROVIDER_TYPES) == set(KINDS)
 
 
 def test_the_table_in_the_docs_is_current() -> None:

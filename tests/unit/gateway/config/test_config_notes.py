@@ -29,7 +29,6 @@ virtual_keys: [{{key_name: a, key: {STRONG}, allowed_tools: ["*", "files/*", "!f
     ("text", "expected"),
     [
         ("server: {trusted_proxies: [10.0.0.0/8]}", "server.trusted_proxies: configured but not yet active"),
-        ("providers: [{name: vertex, api_key: x}]", "providers[0].type: configured but not yet active"),
     ],
 )
 def test_what_this_version_does_not_act_on_is_named(text: str, expected: str) -> None:
