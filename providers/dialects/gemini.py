@@ -53,7 +53,7 @@ _STATUS_NAMES = {
 }
 
 
-class _UsageMetadata(msgspec.Struct, rename="camel"):
+class UsageMetadata(msgspec.Struct, rename="camel"):
     prompt_token_count: int | None = 0
     cached_content_token_count: int | None = 0
     candidates_token_count: int | None = 0
@@ -95,7 +95,7 @@ class _Feedback(msgspec.Struct, rename="camel"):
 
 class _Answer(msgspec.Struct, rename="camel"):
     candidates: list[_Candidate] = []
-    usage_metadata: _UsageMetadata | None = None
+    usage_metadata: UsageMetadata | None = None
     prompt_feedback: _Feedback | None = None
 
     @property

@@ -69,6 +69,7 @@ HINTS: Mapping[Dialect, frozenset[str]] = {
             "safeguards",
             "service_tier",
             "speed",
+            "system.x-anthropic-billing-header",
             "tools.allowed_callers",
             "tools.eager_input_streaming",
             "tools.input_examples",
@@ -83,6 +84,8 @@ HINTS: Mapping[Dialect, frozenset[str]] = {
             "safetySettings",
             "serviceTier",
             "store",
+            "toolConfig.functionCallingConfig.mode",
+            "tools.functionDeclarations",
         }
     ),
     "converse": frozenset(),

@@ -13,7 +13,7 @@ from policies.types import Usage
 from providers.canonical.answer import Answer, AnswerPart, StopReason
 from providers.canonical.parts import Opaque, Reasoning, Text, ToolCall
 from providers.canonical.request import Request
-from providers.dialects.gemini import _UsageMetadata as WireUsage
+from providers.dialects.gemini import UsageMetadata as WireUsage
 from providers.translation.custom_tools import object_of
 from providers.translation.gemini_wire import sealed, signature_of, with_thought
 

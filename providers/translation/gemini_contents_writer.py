@@ -16,7 +16,18 @@ import msgspec
 
 from providers.canonical.losses import Losses
 from providers.canonical.names import ToolNames
-from providers.canonical.parts import Media, Opaque, Part, Reasoning, Text, ToolCall, ToolReference, ToolResult, Turn
+from providers.canonical.parts import (
+    UNSAID_DETAILS,
+    Media,
+    Opaque,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolReference,
+    ToolResult,
+    Turn,
+)
 from providers.translation.base import bad
 from providers.translation.custom_tools import object_of
 from providers.translation.gemini_contents_reader import MINTED, OUTPUT_KEYS
@@ -146,7 +157,7 @@ class ContentsWriter:
                 parts[-1][name] = {**parts[-1][name], **value} if name == data else value
 
     def _media(self, part: Media) -> dict[str, Any] | None:
-        if part.detail:
+        if part.detail not in UNSAID_DETAILS:
             self._losses.hint("detail")
         named = {"displayName": part.name} if part.name and self._own else {}
         if part.name and not self._own:

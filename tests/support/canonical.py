@@ -80,7 +80,7 @@ def requests(draw: st.DrawFn, dialect: Any) -> Request:
         tools=tools,
         choice=choice,
         settings=Settings(
-            max_tokens=draw(st.integers(1, 9_999)),
+            max_tokens=draw(st.integers(16, 9_999)),  # the least that every vendor takes
             temperature=draw(st.none() | st.sampled_from((0.0, 0.5, 1.0))),
             stop=tuple(draw(st.lists(words, max_size=3, unique=True))),
         ),
@@ -88,11 +88,11 @@ def requests(draw: st.DrawFn, dialect: Any) -> Request:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Answer:
-    """An answer: thoughts, text, calls, in the order in which models give them."""
+def answers(draw: st.DrawFn, seals: tuple[str, ...] = ("anthropic", "gemini", "openai")) -> Answer:
+    """An answer: thoughts, text, calls, in the order in which models give them. ``seals``: whose they may be."""
     parts: list[AnswerPart] = []
-    if draw(st.booleans()):
-        parts.append(Reasoning(draw(words), draw(names), draw(st.sampled_from(("anthropic", "gemini", "openai")))))
+    if seals and draw(st.booleans()):
+        parts.append(Reasoning(draw(words), draw(names), draw(st.sampled_from(seals))))
     calls = draw(st.integers(0, 3))
     if draw(st.booleans()) or not calls:
         parts.append(Text(draw(words)))
