@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -53,8 +53,7 @@ class BridgeParts:
     sampler: Sampler | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(msgspec.Struct, frozen=True):
     """The client's end of a bridge."""
 
     era: Era
@@ -62,14 +61,13 @@ class Ends:
     """The client sees many members, so that a question must say whose it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(msgspec.Struct, frozen=True):
     """Which round of a call this is: the first, or one that continues with the client's ``responses``."""
 
     bound: Callable[[], bytes]
     """What a state of this call is bound to; asked for only when there is something to seal."""
     resumed: CallState | None = None
-    responses: RawObject = field(default_factory=dict)
+    responses: RawObject = {}
 
 
 class Bridge:

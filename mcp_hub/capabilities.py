@@ -8,7 +8,6 @@ Apps. Everything else (tasks, experimental ones) is left out, because nothing wo
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -27,9 +26,9 @@ _APPS = "io.modelcontextprotocol/ui"
 MAX_DECLARED_BYTES = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What may be asked. ``declared`` is what a member is told; equal profiles may share a session."""
+class Profile(msgspec.Struct, frozen=True, cache_hash=True):
+    """What may be asked. ``declared`` is what a member is told; equal profiles may share a session. It is part of
+    the keys of sessions and views, so that its hash is kept."""
 
     features: frozenset[Feature] = frozenset()
     sampling: str = "{}"
@@ -59,11 +58,13 @@ class Profile:
         return question.method == ROOTS and "roots" in self.features
 
     def without(self, *features: Feature) -> Profile:
-        return replace(self, features=self.features.difference(features))
+        if self.features.isdisjoint(features):
+            return self
+        return msgspec.structs.replace(self, features=self.features.difference(features))
 
     def with_sampling(self) -> Profile:
         """For a gate that answers sampling requests itself."""
-        return replace(self, features=self.features | {"sampling"}, sampling="{}")
+        return msgspec.structs.replace(self, features=self.features | {"sampling"}, sampling="{}")
 
 
 NOTHING = Profile()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -69,8 +68,7 @@ class MemberCall(msgspec.Struct, frozen=True, kw_only=True):
     """The member's URIs that this client knows in another form."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """What a call must know of the client that makes it."""
 
     era: Era

@@ -18,17 +18,14 @@ import msgspec
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import MemberSnapshot
 from mcp_hub.members import Member, Members, Sessions
-from mcp_hub.outcome import MemberOutcome
 from mcp_hub.resource_watch import ResourceWatches
 from mcp_hub.seams import UPDATED, Era, Notification
 from mcp_hub.session_key import SessionKey
+from mcp_hub.sight import Sight, keep
 from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
 from mcp_hub.uris import HandedUris
 from mcp_hub.view import Naming, Shown, View, build_view
 from policies.identity import VirtualKey
-
-MOST_VIEWS = 64
-"""Views that are kept per key: of the hub and of single servers, by profile."""
 
 VISITED = "notifications/elicitation/complete"
 """A user has done what an elicitation by URL asked for (2025-11-25 only). Clients ignore ids that they do not know."""
@@ -63,9 +60,7 @@ class Hub:
         self._clock = clock
         self._members = Members(sessions, clock, self._moved)
         self._generation = 0
-        self._views: WeakKeyDictionary[VirtualKey, dict[tuple[str | None, Profile], tuple[int, View]]] = (
-            WeakKeyDictionary()
-        )
+        self._sights: WeakKeyDictionary[VirtualKey, Sight] = WeakKeyDictionary()
         self.subscriptions = Subscriptions(self.view)
         self.watches = ResourceWatches(sessions)
         self.handed = HandedUris()
@@ -82,15 +77,22 @@ class Hub:
 
     def knows(self, server: str, key: VirtualKey) -> bool:
         """Whether ``server`` exists for ``key``: one without any grant does not."""
-        return server in self._members and key.grants.sees_server(server)
+        return server in self._members and bool(self._visible(self._sight(key), key, server))
 
     async def ready(self, viewer: Viewer) -> None:
         """Wait until every member that the viewer may know of has answered or failed once, but only within
         ``first_wait_s`` of its start: a member that hangs in its handshake delays nobody after that."""
-        members = self._visible(viewer.key, viewer.server)
+        sight, place = self._sight(viewer.key), (viewer.server, viewer.profile)
+        if place in sight.awaited:
+            return
+        members = self._visible(sight, viewer.key, viewer.server)
         await self._first_answers(members)
         if viewer.profile.interactive:
-            await self._first_answers([self._members.variant(m, self.profile(m.name, viewer.profile)) for m in members])
+            variants = [self._members.variant(m, self.profile(m.name, viewer.profile)) for m in members]
+            await self._first_answers(variants)
+            members = (*members, *variants)
+        if all(m.answered.is_set() for m in members):
+            keep(sight.awaited, place, True)
 
     async def _first_answers(self, members: Sequence[Member]) -> None:
         silent = [m for m in members if not m.answered.is_set()]
@@ -108,17 +110,15 @@ class Hub:
     def view(self, viewer: Viewer) -> View:
         """What the viewer sees now: of all members, or of one under its own names."""
         key, server = viewer.key, viewer.server
-        kept = self._views.setdefault(key, {})
-        known = kept.get((server, viewer.profile))
-        if known is not None and known[0] == self._generation:
-            return known[1]
-        visible = self._visible(key, server)
+        sight, place = self._sight(key), (server, viewer.profile)
+        known = sight.views.get(place)
+        if known is not None:
+            return known
+        visible = self._visible(sight, key, server)
         naming = Naming(server is None, self._settings.client_prefix, self._settings.page_size)
         shown = [found for m in visible if (found := self._shown(m, viewer)) is not None]
-        view = build_view(shown, [m.name for m in visible], key.grants, naming)
-        if len(kept) >= MOST_VIEWS:
-            kept.clear()
-        kept[server, viewer.profile] = self._generation, view
+        view = build_view(shown, [m.outcome for m in visible], key.grants, naming)
+        keep(sight.views, place, view)
         return view
 
     def profile(self, server: str, client: Profile) -> Profile:
@@ -135,18 +135,21 @@ class Hub:
         """Which warm session serves this caller (law 4): shared only where that is safe or declared.
         ``profile`` is what the server may ask; ``session`` is the client's own."""
         modern = self._is_modern(server)
+        sight, place = self._sight(key), (server, profile, modern)
+        known = sight.sessions.get(place)
+        if known is not None:
+            return known
         isolation = self.sessions.terms(server).isolation
         if isolation == "auto":
             isolation = "shared" if modern else "per_principal"
-        if isolation == "shared":
-            return SessionKey(server)
         name = key.principal.key
-        partition = f"{name}/{session}" if isolation == "per_session" and session is not None else name
-        return SessionKey(server, partition, NOTHING if modern else profile)
-
-    def outcomes(self, key: VirtualKey, server: str | None = None) -> list[MemberOutcome]:
-        """Members that are not well, of those that ``key`` may know of."""
-        return [m.outcome for m in self._visible(key, server) if m.outcome.state != "ok"]
+        if isolation == "per_session" and session is not None:
+            return SessionKey(server, f"{name}/{session}", NOTHING if modern else profile)
+        shared = isolation == "shared"
+        made = SessionKey(server) if shared else SessionKey(server, name, NOTHING if modern else profile)
+        if isolation != "per_session":
+            keep(sight.sessions, place, made)
+        return made
 
     def members(self) -> list[Member]:
         """All members for the operator."""
@@ -180,9 +183,19 @@ class Hub:
         if member is not None and member.outcome.state == "ok":
             member.changed.set()
 
-    def _visible(self, key: VirtualKey, server: str | None) -> list[Member]:
-        found = self._members if server is None else (self._members.get(server),)
-        return [m for m in found if m is not None and key.grants.sees_server(m.name)]
+    def _sight(self, key: VirtualKey) -> Sight:
+        sight = self._sights.get(key)
+        if sight is None or sight.generation != self._generation:
+            sight = self._sights[key] = Sight(self._generation)
+        return sight
+
+    def _visible(self, sight: Sight, key: VirtualKey, server: str | None) -> Sequence[Member]:
+        known = sight.visible.get(server)
+        if known is None:
+            found = self._members if server is None else (self._members.get(server),)
+            known = [m for m in found if m is not None and key.grants.sees_server(m.name)]
+            sight.visible[server] = known
+        return known
 
     def era(self, server: str) -> Era:
         """The era that the member spoke when it was last read."""

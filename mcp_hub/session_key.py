@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from mcp_hub.capabilities import NOTHING, Profile
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+class SessionKey(msgspec.Struct, frozen=True, cache_hash=True):
     """Equal keys share a session."""
 
     server: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.seams import Notification
@@ -25,8 +26,7 @@ ChangeKind = Literal["tools", "prompts", "resources"]
 Digests: TypeAlias = dict[ChangeKind, str]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Viewer:
+class Viewer(msgspec.Struct, frozen=True, eq=False):
     """Who looks: a key, at everything or at one server, with what its client can be asked (which decides
     what some servers offer)."""
 

@@ -10,13 +10,14 @@ offers the same one, the second is exposed as ``tollkeeper:<server>/<uri>``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from mcp_hub.catalog import LISTINGS, Item, ItemKind, Listing, MemberSnapshot
 from mcp_hub.naming import exposed_name
+from mcp_hub.outcome import MemberOutcome
 from mcp_hub.param_headers import Mirror
 from mcp_hub.seams import Era
 from policies.admission import Grants, SubjectKind
@@ -71,6 +72,10 @@ class ListBytes:
     count: int
 
 
+Frame = tuple[bytes, bytes]
+"""What a response says before and after the array of a list."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything that one key may see, on the whole hub or on one server."""
@@ -84,6 +89,10 @@ class View:
     """The servers that this key may know of."""
     renamed: Mapping[str, Mapping[str, str]]
     """By server: its resources whose URIs are exposed otherwise."""
+    unwell: tuple[MemberOutcome, ...]
+    """Those of the servers that are not well."""
+    frames: dict[tuple[ItemKind, Era, int], Frame] = field(default_factory=dict)
+    """What stands around the pages of the lists, once they were asked for."""
 
     def pages(self, kind: ItemKind, era: Era) -> tuple[bytes, ...]:
         found = self.lists[kind]
@@ -100,8 +109,8 @@ def own_uri(server: str, uri: str) -> str:
     return uri.removeprefix(f"tollkeeper:{server}/")
 
 
-def build_view(members: Sequence[Shown], servers: Iterable[str], grants: Grants, naming: Naming) -> View:
-    """Filter ``members`` (in configured order) by ``grants``."""
+def build_view(members: Sequence[Shown], known: Sequence[MemberOutcome], grants: Grants, naming: Naming) -> View:
+    """Filter ``members`` (in configured order) by ``grants``; ``known``: how all servers are that it may know of."""
     tables: dict[ItemKind, dict[str, Origin]] = {}
     lists: dict[ItemKind, ListBytes] = {}
     renamed: dict[str, dict[str, str]] = {}
@@ -132,8 +141,9 @@ def build_view(members: Sequence[Shown], servers: Iterable[str], grants: Grants,
         resources=tables["resources"],
         templates=tables["templates"],
         lists=lists,
-        servers=tuple(servers),
+        servers=tuple(outcome.server for outcome in known),
         renamed=renamed,
+        unwell=tuple(outcome for outcome in known if outcome.state != "ok"),
     )
 
 

@@ -8,7 +8,7 @@ so that a client of an unknown version learns which ones there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -114,7 +114,7 @@ class McpSurface:
         messages = read_batch(body, self._session(exchange).version)
 
         async def handle(send: Send, message: Message) -> None:
-            await self._legacy(replace(exchange, send=send, receive=never, batched=True), message)
+            await self._legacy(msgspec.structs.replace(exchange, send=send, receive=never, batched=True), message)
 
         answer = await answer_batch(messages, handle)
         await send_bytes(exchange.send, 200 if answer else 202, (JSON,) if answer else (), answer)

@@ -8,7 +8,6 @@ told the same way (``io.tollkeeper/fault``); for other methods both are JSON-RPC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,8 +35,7 @@ _STATUS = {METHOD_NOT_FOUND: 404, INVALID_PARAMS: 400, INVALID_REQUEST: 400, PAR
 _UNKNOWN = {"tool": "Unknown tool", "prompt": "Unknown prompt", "resource": "Resource not found"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What an answer must know of its request."""
 
     era: Era
@@ -46,12 +44,11 @@ class Asked:
     name: str
     log_level: str | None = None
     """Log messages from this level on; ``None``: what the era does without a wish (all, or none)."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = {}
     """The member's URIs that this client knows under other names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A complete JSON-RPC response and the HTTP status that fits the era."""
 
     status: int

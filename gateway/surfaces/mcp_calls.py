@@ -55,8 +55,7 @@ class CallParts:
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Making:
+class _Making(msgspec.Struct, frozen=True, eq=False):
     """A call that is being made: who, what, and how it is answered. ``session``: that of a client of the initialize
     era."""
 

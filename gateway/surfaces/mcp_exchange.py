@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.surfaces.http import Receive, Scope, Send
 from mcp_hub.seams import LEGACY_VERSIONS
@@ -12,8 +13,7 @@ from mcp_hub.wire.messages import Message
 from policies.identity import VirtualKey
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True, eq=False):
     """One HTTP request on the endpoint, identified."""
 
     scope: Scope
@@ -33,6 +33,9 @@ class Exchange:
         return modern.META_VERSION not in message.meta
 
     def repeated_headers(self) -> list[str]:
+        """The routing headers that came more than once."""
+        if len(self.headers) == len(self.scope["headers"]):
+            return []  # of a repeated header only the first is in ``headers``
         names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
         return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
 

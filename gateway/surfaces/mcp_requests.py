@@ -23,9 +23,17 @@ from mcp_hub.hub import Hub
 from mcp_hub.seams import MODERN_VERSION, Era
 from mcp_hub.subscriptions import Viewer
 from mcp_hub.templates import match_template
-from mcp_hub.view import Origin, View, own_uri
+from mcp_hub.view import Frame, Origin, View, own_uri
 from mcp_hub.wire import legacy, modern
-from mcp_hub.wire.messages import Message, WireError, error_bytes, required_string, result_bytes, string_of
+from mcp_hub.wire.messages import (
+    Message,
+    WireError,
+    error_bytes,
+    framed_bytes,
+    required_string,
+    result_bytes,
+    string_of,
+)
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
 from policies.runs import ToolUseIndex
@@ -51,8 +59,7 @@ TOOL_USE_META = ("claudecode/toolUseId", "callId")
 """Where Claude Code and Codex say which tool use a call belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True, eq=False):
     """Who asks, on which endpoint, in which era."""
 
     key: VirtualKey
@@ -111,16 +118,22 @@ class McpRequests:
         if page is None or page >= len(pages):
             text = "Invalid cursor"
             return Answer(error_status(asker.era, INVALID_PARAMS), error_bytes(request_id, INVALID_PARAMS, text))
-        array = pages[page]
-        cursor = self._cursors.seal(asker.bound, method, digest, page + 1) if page + 1 < len(pages) else None
-        outcomes = self._outcomes(asker)
-        if asker.era == "modern":
+        frame = view.frames.get((kind, asker.era, page))
+        if frame is None:
+            cursor = self._cursors.seal(asker.bound, method, digest, page + 1) if page + 1 < len(pages) else None
+            frame = self._frame(asker.era, field, cursor, view)
+            if not view.unwell:  # else it tells ages, which change
+                view.frames[kind, asker.era, page] = frame
+        return Answer(200, framed_bytes(request_id, frame, pages[page]))
+
+    def _frame(self, era: Era, field: str, cursor: str | None, view: View) -> Frame:
+        now = self._clock() if view.unwell else 0
+        outcomes = [outcome.render(now) for outcome in view.unwell]
+        if era == "modern":
             meta = self._plain_meta if not outcomes else self._meta(outcomes)
-            return Answer(
-                200, result_bytes(request_id, modern.list_result(field, array, meta, cursor=cursor, fresh=not outcomes))
-            )
+            return modern.list_frame(field, meta, cursor=cursor, fresh=not outcomes)
         told = msgspec.json.encode({OUTCOMES_META: outcomes}) if outcomes else None
-        return Answer(200, result_bytes(request_id, legacy.list_result(field, array, told, cursor)))
+        return legacy.list_frame(field, told, cursor)
 
     def _page(self, asker: Asker, message: Message, digest: str) -> int | None:
         raw = message.params.get("cursor")
@@ -224,10 +237,6 @@ class McpRequests:
         return MemberCall(
             kind="completion", asked=name, origin=origin, params=params, session=asker.session, client=client
         )
-
-    def _outcomes(self, asker: Asker) -> list[dict[str, Any]]:
-        now = self._clock()
-        return [outcome.render(now) for outcome in self._hub.outcomes(asker.key, asker.server)]
 
     def _meta(self, outcomes: list[dict[str, Any]]) -> bytes:
         return msgspec.json.encode({modern.META_SERVER_INFO: self._server_info, OUTCOMES_META: outcomes})

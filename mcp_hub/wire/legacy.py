@@ -50,12 +50,12 @@ def initialize_result(
     return msgspec.json.encode(result)
 
 
-def list_result(field: str, array: bytes, meta: bytes | None, cursor: str | None) -> bytes:
-    """A page of a list; ``meta`` only when there is something to tell."""
+def list_frame(field: str, meta: bytes | None, cursor: str | None) -> tuple[bytes, bytes]:
+    """What the result says before and after a page of a list; ``meta`` only when there is something to tell."""
     tail = b"" if meta is None else b',"_meta":' + meta
     if cursor is not None:
         tail += b',"nextCursor":"%b"' % cursor.encode()
-    return b"".join((b'{"', field.encode(), b'":', array, tail, b"}"))
+    return b'{"%b":' % field.encode(), tail + b"}"
 
 
 def older(result: msgspec.Raw) -> bytes:

@@ -182,6 +182,11 @@ def result_bytes(request_id: bytes, result: bytes) -> bytes:
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', result, b"}"))
 
 
+def framed_bytes(request_id: bytes, frame: tuple[bytes, bytes], array: bytes) -> bytes:
+    """A response whose result is ``array`` in its ``frame``: a long list is copied once."""
+    return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', frame[0], array, frame[1], b"}"))
+
+
 def error_bytes(request_id: bytes, code: int, message: str, data: object | None = None) -> bytes:
     """An error response; ``data`` may be raw."""
     error: dict[str, object] = {"code": code, "message": message}

@@ -135,23 +135,12 @@ def mismatch(message: str, request_id: bytes) -> WireError:
     return WireError(HEADER_MISMATCH, f"Header mismatch: {message}", request_id=request_id)
 
 
-def list_result(field: str, array: bytes, meta: bytes, *, cursor: str | None, fresh: bool) -> bytes:
-    """A page of a list: private, because it is filtered by key; not to be kept while a member is not well."""
-    return b"".join(
-        (
-            OBJECT_OPEN,
-            b'"',
-            field.encode(),
-            b'":',
-            array,
-            b"" if cursor is None else b',"nextCursor":"%b"' % cursor.encode(),
-            b',"ttlMs":',
-            str(TTL_MS if fresh else 0).encode(),
-            b',"cacheScope":"private","_meta":',
-            meta,
-            b"}",
-        )
-    )
+def list_frame(field: str, meta: bytes, *, cursor: str | None, fresh: bool) -> tuple[bytes, bytes]:
+    """What the result says before and after a page of a list: private, because it is filtered by key; not to be kept
+    while a member is not well."""
+    following = b"" if cursor is None else b',"nextCursor":"%b"' % cursor.encode()
+    hints = b',"ttlMs":%d,"cacheScope":"private","_meta":%b}' % (TTL_MS if fresh else 0, meta)
+    return b'%b"%b":' % (OBJECT_OPEN, field.encode()), following + hints
 
 
 def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
