@@ -30,7 +30,7 @@ class HandedUris:
     def remember(self, principal: str, server: str, result: msgspec.Raw) -> None:
         """Note the links of a tool's or a prompt's result."""
         text = bytes(result)
-        if len(text) > MOST_BYTES or not any(mark in text for mark in _MARKS):
+        if b'"resource' not in text or len(text) > MOST_BYTES or not any(mark in text for mark in _MARKS):
             return
         known = self._known.setdefault(principal, OrderedDict())
         self._known.move_to_end(principal)

@@ -46,6 +46,7 @@ from policies.ids import new_call_id
 from policies.types import CallContext, Refusal, ToolCall
 
 SESSION_HEADER = b"mcp-session-id"
+JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class McpSurface:
         await send_bytes(exchange.send, 200 if answer else 202, (JSON,) if answer else (), answer)
 
     async def _body(self, exchange: Exchange) -> bytes:
-        content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
+        content_type = exchange.headers.get("content-type", "")
+        if content_type != JSON_TYPE and content_type.partition(";")[0].strip().lower() != JSON_TYPE:
             data = {"code": "unsupported_content_type"}
             raise WireError(INVALID_REQUEST, "Content-Type must be application/json", status=415, data=data)
         try:

@@ -39,6 +39,7 @@ from policies.trip import Settled, Terms
 from policies.types import Refusal, ToolCall
 
 GATHER_S = 0.02
+_NO_RESPONSES: Mapping[str, msgspec.Raw] = {}
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -256,8 +257,10 @@ def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Messa
 def _responses(message: Message) -> Mapping[str, msgspec.Raw]:
     """The client's answers by the names of the questions; what is not an object is no answer."""
     raw = message.params.get("inputResponses")
+    if raw is None:
+        return _NO_RESPONSES
     try:
-        found = _object(raw) if raw is not None else {}
+        found = _object(raw)
     except msgspec.MsgspecError:
         text = "'inputResponses' must be an object"
         raise WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null") from None

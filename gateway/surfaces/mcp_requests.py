@@ -6,7 +6,7 @@ decoded messages and returns answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from policies.runs import ToolUseIndex
 from policies.types import CallContext, CallKind
 
 OUTCOMES_META = "io.tollkeeper/outcomes"
+_NONE: Mapping[str, str] = {}
 MAX_INSTRUCTIONS = 4_000
 """Characters kept of one server's instructions: they go into the model's prompt."""
 
@@ -57,6 +58,7 @@ CALLS: Mapping[str, CallKind] = {
 }
 TOOL_USE_META = ("claudecode/toolUseId", "callId")
 """Where Claude Code and Codex say which tool use a call belongs to."""
+_SURFACES: Mapping[Era, str] = {"modern": "mcp_modern", "legacy": "mcp_legacy"}
 
 
 class Asker(msgspec.Struct, frozen=True, eq=False):
@@ -177,20 +179,21 @@ class McpRequests:
 
     def context(self, asker: Asker, message: Message, started_ns: int, headers: Mapping[str, str]) -> CallContext:
         """Run and parent, as far as the client tells (design: runs)."""
-        tool_use_id = next((t for n in TOOL_USE_META if (t := string_of(message.meta.get(n)))), None)
+        meta = message.meta
+        tool_use_id = _first_string(meta, TOOL_USE_META)
         asked = self._tool_uses.find(asker.key.principal.key, tool_use_id) if tool_use_id else None
         run = asked.run if asked is not None else None
-        run = run or headers.get("x-tollkeeper-run") or string_of(message.meta.get("sessionId")) or asker.session
-        traceparent = string_of(message.meta.get("traceparent")) or headers.get("traceparent", "")
+        run = run or headers.get("x-tollkeeper-run") or string_of(meta.get("sessionId")) or asker.session
+        traceparent = string_of(meta.get("traceparent")) or headers.get("traceparent", "")
         return CallContext(
             call_id=new_call_id(started_ns),
             started_ns=started_ns,
-            surface=f"mcp_{asker.era}",
+            surface=_SURFACES[asker.era],
             run=run[:MAX_RUN_LENGTH] if run else None,
             run_limits=headers.get(LIMITS_HEADER),
             parent=asked.call_id if asked is not None else None,
             tool_use_id=tool_use_id[:MAX_RUN_LENGTH] if tool_use_id else None,
-            trace_id=trace_id(traceparent),
+            trace_id=trace_id(traceparent) if traceparent else None,
             agent_id=asked.agent_id if asked is not None else None,
         )
 
@@ -267,10 +270,20 @@ class McpRequests:
         return "\n\n".join(parts) or None
 
 
+def _first_string(meta: Mapping[str, msgspec.Raw], names: Iterable[str]) -> str | None:
+    """The first of ``names`` that holds a text that is not empty."""
+    for name in names:
+        if name in meta and (found := string_of(meta[name])):
+            return found
+    return None
+
+
 def _renamed(view: View, kind: CallKind, asked: str, origin: Origin | None) -> Mapping[str, str]:
     """URIs of a call's member that its client knows in another form."""
     if origin is None:
-        return {}
-    renamed = view.renamed.get(origin.server, {})
+        return _NONE
+    renamed = view.renamed.get(origin.server, _NONE)
+    if kind != "resource":
+        return renamed
     own = own_uri(origin.server, asked)
-    return {**renamed, own: asked} if kind == "resource" and own != asked else renamed
+    return {**renamed, own: asked} if own != asked else renamed

@@ -73,8 +73,9 @@ class Questions:
     def began(self, request_id: int, caller: Caller, deadline: Deadline) -> None:
         """A call that may be asked is in flight; a question that came before any takes it."""
         self._calls[request_id] = Asked(caller, deadline)
-        for held in [h for h in self._held if not h.candidates]:
-            self._deliver_held(held, request_id)
+        if self._held:
+            for held in [h for h in self._held if not h.candidates]:
+                self._deliver_held(held, request_id)
 
     def ended(self, request_id: int, *, answered: bool) -> None:
         """A call has ended: its own questions with it, and others may now know their call."""
@@ -83,6 +84,8 @@ class Questions:
             return
         for question_id in call.open:
             self._withdraw(question_id)
+        if not self._held:
+            return
         concerned = [h for h in self._held if request_id in h.candidates]
         for held in concerned:
             held.candidates.discard(request_id)

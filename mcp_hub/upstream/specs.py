@@ -38,6 +38,8 @@ class Terms:
     """Former prefixes: names under them still find their tool, and are not listed."""
 
     def timeout_of(self, name: str) -> float:
+        if not self.tool_timeouts:
+            return self.timeout_s
         return next((seconds for grant, seconds in self.tool_timeouts if grant.allows(name)), self.timeout_s)
 
 

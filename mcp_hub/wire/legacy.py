@@ -28,6 +28,8 @@ METHODS = frozenset(
 
 _MODERN_FIELDS = ("resultType", "ttlMs", "cacheScope")
 _SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+_MARKS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b"/serverInfo")
+"""A result without any of these is not looked into."""
 
 
 def negotiate(message: Message) -> str:
@@ -60,6 +62,9 @@ def list_frame(field: str, meta: bytes | None, cursor: str | None) -> tuple[byte
 
 def older(result: msgspec.Raw) -> bytes:
     """A member's result without what only the modern wire knows; an older member's passes untouched."""
+    data = bytes(result)
+    if not any(mark in data for mark in _MARKS):
+        return data
     fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     drop = [name for name in _MODERN_FIELDS if name in fields]
     structured = fields.get("structuredContent")
@@ -68,7 +73,7 @@ def older(result: msgspec.Raw) -> bytes:
     meta = fields.get("_meta")
     kept = _without_server_info(meta) if meta is not None and b"/serverInfo" in bytes(meta) else meta
     if not drop and kept is meta:
-        return bytes(result)
+        return data
     for name in drop:
         del fields[name]
     if kept is None:

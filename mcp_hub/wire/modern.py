@@ -146,6 +146,9 @@ def list_frame(field: str, meta: bytes, *, cursor: str | None, fresh: bool) -> t
 def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
     """A member's result with what the modern wire requires: ``resultType``, and cache hints where due.
     What the member said stays; a member of the older era said nothing."""
+    data = bytes(result)
+    if not cacheable and data[:1] == b"{" and b'"resultType"' not in data:
+        return data[:-1] + (b',"resultType":"complete"}' if data != b"{}" else b'"resultType":"complete"}')
     fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     missing: dict[str, Any] = {}
     if "resultType" not in fields:
@@ -154,7 +157,7 @@ def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
         missing["ttlMs"] = 0
     if cacheable and bytes(fields.get("cacheScope", b"")) != b'"private"':
         missing["cacheScope"] = "private"
-    return msgspec.json.encode({**fields, **missing}) if missing else bytes(result)
+    return msgspec.json.encode({**fields, **missing}) if missing else data
 
 
 def discover_result(capabilities: Mapping[str, Any], instructions: str | None, meta: Mapping[str, Any]) -> bytes:
