@@ -203,18 +203,21 @@ class MemberDispatch:
 
 def member_params(call: MemberCall, name: str) -> dict[str, msgspec.Raw]:
     """The params for the member: its own name for the thing, and the client's hop taken out."""
-    params = {field: raw for field, raw in call.params.items() if field not in ROUND_FIELDS}
+    params = dict(call.params)
+    for field in ROUND_FIELDS:
+        params.pop(field, None)
     if call.kind in ("tool", "prompt"):
         params["name"] = msgspec.Raw(msgspec.json.encode(name))
     elif call.kind == "resource" and call.origin is not None:
         params["uri"] = msgspec.Raw(msgspec.json.encode(own_uri(call.origin.server, call.asked)))
     meta = params.get("_meta")
     if meta is not None:
-        kept = {field: raw for field, raw in _object(meta).items() if field not in _HOP_META}
-        if kept:
-            params["_meta"] = msgspec.Raw(msgspec.json.encode(kept))
-        else:
+        fields = _object(meta)
+        if _HOP_META.issuperset(fields):
             del params["_meta"]
+            return params
+        kept = {field: raw for field, raw in fields.items() if field not in _HOP_META}
+        params["_meta"] = msgspec.Raw(msgspec.json.encode(kept))
     return params
 
 

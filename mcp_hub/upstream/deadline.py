@@ -49,3 +49,26 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class TaskDeadline:
+    """A deadline that ends what the present task awaits: as ``asyncio.timeout``, for a third of its cost."""
+
+    __slots__ = ("_before", "_expired", "_task", "deadline")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline needs a task to end")
+        self._task = task
+        self._before = task.cancelling()
+        self._expired = False
+        self.deadline = Deadline(seconds, self._expire)
+
+    def passed(self) -> bool:
+        """Asked when the task was cancelled: whether that was this deadline, and nobody else."""
+        return self._expired and self._task.uncancel() <= self._before
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()

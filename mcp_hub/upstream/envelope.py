@@ -18,6 +18,18 @@ _LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+_PLAIN_META = (
+    b'{"io.modelcontextprotocol/protocolVersion":"%b","io.modelcontextprotocol/clientInfo":%b,'
+    b'"io.modelcontextprotocol/clientCapabilities":%%b}' % (MODERN_VERSION.encode(), bytes(CLIENT_INFO))
+)
+"""What a modern request says of this hop, but for the capabilities."""
+
+
+def _with_meta(params: bytes, meta: bytes) -> bytes:
+    """An encoded object without ``_meta``, with it."""
+    return b'%b%b"_meta":%b}' % (params[:-1], b"" if params == b"{}" else b",", meta)
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """How requests of one session are stamped."""
@@ -29,6 +41,9 @@ class Stamp:
         if self.era == "legacy" and progress_token is None:
             return msgspec.json.encode(params)
         sent = params.get("_meta")
+        if sent is None and progress_token is None and (caller is None or caller.log_level is None):
+            declared = caller.capabilities if caller is not None else b"{}"
+            return _with_meta(msgspec.json.encode(params), _PLAIN_META % declared)
         meta = _object(sent) if sent is not None else {}
         if self.era == "modern":
             meta["io.modelcontextprotocol/protocolVersion"] = _VERSION

@@ -13,12 +13,13 @@ import msgspec
 
 from mcp_hub.log_levels import LogLevel
 from mcp_hub.seams import LEGACY_VERSIONS, Caller, Era, MemberFault, RawObject, Reply, RpcError
-from mcp_hub.upstream.deadline import Deadline
+from mcp_hub.upstream.deadline import Deadline, TaskDeadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
 from mcp_hub.upstream.http_exchanges import FORGOTTEN, HANDSHAKE_TIMEOUT_S, STREAM, HttpExchanges
 from mcp_hub.upstream.http_wire import (
     fault_of,
     header_of,
+    is_stream,
     timeouts_for,
 )
 from mcp_hub.upstream.jsonrpc import encode_notification
@@ -78,29 +79,24 @@ class HttpSession(HttpExchanges):
 
     async def request(self, method: str, params: RawObject, *, timeout: float, caller: Caller | None = None) -> Reply:
         self.in_flight += 1
-        timer: asyncio.Timeout | None = None
-        loop = asyncio.get_running_loop()
-
-        def expire() -> None:
-            if timer is not None:
-                timer.reschedule(loop.time())
-
-        deadline = Deadline(timeout, expire)
+        limit = TaskDeadline(timeout)
         try:
-            async with asyncio.timeout(None) as timer:
-                await self._set_log_level(caller, deadline)
-                reply = await self._exchange(method, params, deadline, caller)
-                if isinstance(reply, MemberFault) and reply.code == FORGOTTEN:
-                    await self._renew()
-                    reply = await self._exchange(method, params, deadline, caller)
-                return reply
-        except TimeoutError:
+            if caller is not None and caller.log_level is not None:
+                await self._set_log_level(caller.log_level, limit.deadline)
+            reply = await self._exchange(method, params, limit.deadline, caller)
+            if isinstance(reply, MemberFault) and reply.code == FORGOTTEN:
+                await self._renew()
+                reply = await self._exchange(method, params, limit.deadline, caller)
+            return reply
+        except asyncio.CancelledError:
+            if not limit.passed():
+                raise
             text = f"{self._spec.name} did not answer within {timeout:g} seconds."
             return MemberFault(code="member_timeout", message=text, stage="answer", sent=True)
         except Cannot as error:
             return error.fault
         finally:
-            deadline.stop()
+            limit.deadline.stop()
             self.in_flight -= 1
 
     async def forgotten(self) -> None:
@@ -124,7 +120,7 @@ class HttpSession(HttpExchanges):
             return "failed"
         try:
             if response.status == 200:
-                await self._read(response, EventReader())
+                await self._read(response, EventReader() if is_stream(response) else None)
         except TransportFailure:
             return "failed"
         finally:
@@ -133,10 +129,10 @@ class HttpSession(HttpExchanges):
             return "failed"
         return "refused" if response.status >= 400 else "ended"  # 405: no such stream here
 
-    async def _set_log_level(self, caller: Caller | None, deadline: Deadline) -> None:
+    async def _set_log_level(self, wanted: str, deadline: Deadline) -> None:
         """Ask a session of the initialize era for the log messages that this caller wants."""
-        if self.era == "legacy" and caller is not None and "logging" in self.capabilities:
-            level = self._log_level.raised_by(caller.log_level)
+        if self.era == "legacy" and "logging" in self.capabilities:
+            level = self._log_level.raised_by(wanted)
             if level is not None:
                 params = {"level": msgspec.Raw(msgspec.json.encode(level))}
                 await self._exchange("logging/setLevel", params, deadline, None)

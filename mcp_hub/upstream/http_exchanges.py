@@ -15,12 +15,14 @@ from mcp_hub.upstream.http_wire import (
     Headers,
     fault_of,
     header_of,
+    is_stream,
     messages,
     request_headers,
+    session_headers,
     status_fault,
     timeouts_for,
 )
-from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_request
+from mcp_hub.upstream.jsonrpc import MAX_MESSAGE_BYTES, Incoming, decode, encode_notification, encode_request
 from mcp_hub.upstream.listening import DAY_S
 from mcp_hub.upstream.questions import Questions, cancelled_request
 from mcp_hub.upstream.session import OnSessionNotification, Tenancy
@@ -48,6 +50,9 @@ class HttpExchanges:
         self._on_notification = on_notification
         self._questions = Questions(self.say, declared=tenancy.profile.interactive)
         self._session_id: str | None = None
+        self._facts: tuple[Era, str, str | None] | None = None
+        """What ``_plain``, the headers of every request of the session, were made of."""
+        self._plain: Headers = []
         self._stamp = Stamp("legacy")
         self._next = 1
         self._farewells: set[asyncio.Task[None]] = set()
@@ -55,7 +60,10 @@ class HttpExchanges:
         self.protocol_version = ""
 
     def headers(self, method: str, params: RawObject) -> Headers:
-        return request_headers(self._spec.headers, self.era, self.protocol_version, self._session_id, method, params)
+        facts = (self.era, self.protocol_version, self._session_id)
+        if facts != self._facts:
+            self._facts, self._plain = facts, session_headers(self._spec.headers, *facts)
+        return request_headers(self._plain, self.era, method, params)
 
     def _body(self, method: str, params: RawObject, caller: Caller | None) -> tuple[int, bytes]:
         """A request's id and bytes."""
@@ -95,9 +103,9 @@ class HttpExchanges:
     ) -> Reply:
         if response.status >= 400:
             return await self._refused(response)
-        reader = EventReader()
+        reader = EventReader() if is_stream(response) else None
         reply = await self._read(response, reader, request_id, deadline, caller)
-        while reply is None and self.era == "legacy" and reader.last_id is not None:
+        while reply is None and self.era == "legacy" and reader is not None and reader.last_id is not None:
             # The server has ended the stream on purpose; the answer comes on the next one (SEP-1699).
             await asyncio.sleep(reader.retry_s)
             headers = [*self._get_headers(), ("last-event-id", reader.last_id)]
@@ -116,22 +124,32 @@ class HttpExchanges:
     async def _read(
         self,
         response: ByteResponse,
-        reader: EventReader,
+        reader: EventReader | None,
         request_id: int | None = None,
         deadline: Deadline | None = None,
         caller: Caller | None = None,
     ) -> Reply | None:
-        """The answer on one stream; ``None`` when it ended before, or is no request's (the GET stream)."""
-        wanted = b"%d" % request_id if request_id is not None else None
+        """The answer in one body, or on the stream that ``reader`` reads; ``None`` when it ended before, or is no
+        request's (the GET stream)."""
+        if reader is None:
+            whole = decode(await response.read(MAX_MESSAGE_BYTES))
+            return self._reply_in(whole, request_id, deadline, caller) if whole is not None else None
         async for message in messages(response, reader):
-            if message.kind == "notification":
-                self._notified(Notification(message.method or "", message.params), deadline, caller)
-            elif message.kind == "request":
-                self._questions.received(message, request_id)
-            elif wanted is not None and message.id == wanted:
-                reply = message.error if message.kind == "error" else message.result
-                if reply is not None:
-                    return reply
+            reply = self._reply_in(message, request_id, deadline, caller)
+            if reply is not None:
+                return reply
+        return None
+
+    def _reply_in(
+        self, message: Incoming, request_id: int | None, deadline: Deadline | None, caller: Caller | None
+    ) -> Reply | None:
+        """One message of the member; the reply if it is the one to ``request_id``."""
+        if message.kind == "notification":
+            self._notified(Notification(message.method or "", message.params), deadline, caller)
+        elif message.kind == "request":
+            self._questions.received(message, request_id)
+        elif request_id is not None and message.id == b"%d" % request_id:
+            return message.error if message.kind == "error" else message.result
         return None
 
     def _get_headers(self) -> Headers:

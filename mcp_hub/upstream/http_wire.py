@@ -7,6 +7,7 @@ The answer may be one JSON body or an event stream that ends with it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -28,17 +29,28 @@ _CODES = {
 }
 
 
-def request_headers(
-    own: Mapping[str, str], era: Era, version: str, session_id: str | None, method: str, params: RawObject
-) -> Headers:
-    """The headers of one request. The modern wire mirrors method and name in headers."""
+def request_headers(plain: Headers, era: Era, method: str, params: RawObject) -> Headers:
+    """The headers of one request: those of its session, and on the modern wire mirrors of method and name."""
+    if era == "legacy":
+        return [*plain]
+    headers = [*plain, ("mcp-method", method)]
+    field = _NAMED.get(method)
+    if field is not None and field in params:
+        headers.append(("mcp-name", _mirrored(bytes(params[field]))))
+    return headers
+
+
+@lru_cache(maxsize=4_096)
+def _mirrored(name: bytes) -> str:
+    """A raw JSON string as a header's value."""
+    return encode_header(msgspec.json.decode(name, type=str))
+
+
+def session_headers(own: Mapping[str, str], era: Era, version: str, session_id: str | None) -> Headers:
+    """The headers of every request of one session."""
     headers = [*_BASE, *own.items()]
     if era == "modern":
-        headers += [("mcp-protocol-version", MODERN_VERSION), ("mcp-method", method)]
-        field = _NAMED.get(method)
-        if field is not None and field in params:
-            headers.append(("mcp-name", encode_header(msgspec.json.decode(params[field], type=str))))
-        return headers
+        return [*headers, ("mcp-protocol-version", MODERN_VERSION)]
     if version:
         headers.append(("mcp-protocol-version", version))
     if session_id is not None:
@@ -50,15 +62,8 @@ def timeouts_for(timeout: float) -> Timeouts:
     return Timeouts(connect=min(10.0, timeout), head=timeout, idle=timeout)
 
 
-async def messages(response: ByteResponse, reader: EventReader | None = None) -> AsyncIterator[Incoming]:
-    """The messages of an answer, as they come; ``reader`` remembers where a stream ended. Raises
-    ``TransportFailure``."""
-    if not _is_stream(response):
-        message = decode(await response.read(MAX_MESSAGE_BYTES))
-        if message is not None:
-            yield message
-        return
-    reader = reader or EventReader()
+async def messages(response: ByteResponse, reader: EventReader) -> AsyncIterator[Incoming]:
+    """The messages of a stream, as they come; ``reader`` remembers where it ended. Raises ``TransportFailure``."""
     try:
         async for chunk in response.chunks():
             for data in reader.feed(chunk):
@@ -86,9 +91,13 @@ def status_fault(server: str, status: int, retry_after: str | None) -> MemberFau
     return MemberFault(code="member_http_error", message=text, stage="answer", sent=True)
 
 
-def _is_stream(response: ByteResponse) -> bool:
+def is_stream(response: ByteResponse) -> bool:
+    """Whether the answer is an event stream, not one JSON body."""
     return header_of(response, "content-type").startswith("text/event-stream")
 
 
 def header_of(response: ByteResponse, name: str) -> str:
-    return next((value for found, value in response.headers if found == name), "")
+    for found, value in response.headers:
+        if found == name:
+            return value
+    return ""

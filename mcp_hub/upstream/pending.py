@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -51,25 +52,20 @@ class Pending:
         self._next += 1
         return minted
 
-    async def wait(
-        self, request_id: int, send: Callable[[Deadline], None], timeout: float, caller: Caller | None
-    ) -> Reply:
-        """Send, then wait for the answer, the deadline, or the end of the connection. Cancelling the
-        waiter abandons exactly this request."""
-        if self._lost is not None:
-            return self._lost
-        deadline = Deadline(timeout, lambda: self._expire(request_id, timeout))
+    def began(self, request_id: int, timeout: float, caller: Caller | None) -> Waiting:
+        """A request that leaves now: its future is the answer, a fault when the deadline passes or the connection
+        ends. ``ended`` must follow."""
+        deadline = Deadline(timeout, partial(self._expire, request_id, timeout))
         waiting = Waiting(asyncio.get_running_loop().create_future(), caller, deadline)
         self._waiting[request_id] = waiting
-        try:
-            send(deadline)
-            return await waiting.future
-        except asyncio.CancelledError:
+        return waiting
+
+    def ended(self, request_id: int, waiting: Waiting) -> None:
+        """Nobody waits for it any more; the member is told if it is still at work."""
+        waiting.deadline.stop()
+        del self._waiting[request_id]
+        if waiting.future.cancelled():
             self._abandon(request_id, "The caller left.")
-            raise
-        finally:
-            deadline.stop()
-            self._waiting.pop(request_id, None)
 
     def answered(self, message: Incoming) -> None:
         """Match a response or an error."""

@@ -30,7 +30,6 @@ from mcp_hub.seams import (
     RpcError,
     Stage,
 )
-from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
 from mcp_hub.upstream.jsonrpc import decode, encode_notification, encode_request
 from mcp_hub.upstream.pending import Pending
@@ -146,19 +145,21 @@ class StreamSession:
         request_id = self._pending.mint()
         progress = request_id if caller is not None and caller.wants_progress else None
         line = encode_request(request_id, method, self._stamp.params(params, progress, caller))
-        self._set_log_level(caller)
+        if caller is not None and caller.log_level is not None:
+            self._set_log_level(caller.log_level)
+        if self._pending.lost is not None:
+            return self._pending.lost
+        waiting = self._pending.began(request_id, timeout, caller)
         answered = False
-
-        def send(deadline: Deadline) -> None:
-            if asker is not None:
-                self._questions.began(request_id, asker, deadline)
-            self.write(line)
-
         try:
-            reply = await self._pending.wait(request_id, send, timeout, caller)
+            if asker is not None:
+                self._questions.began(request_id, asker, waiting.deadline)
+            self.write(line)
+            reply = await waiting.future
             answered = not isinstance(reply, MemberFault)
             return reply
         finally:
+            self._pending.ended(request_id, waiting)
             if asker is not None:
                 self._questions.ended(request_id, answered=answered)
 
@@ -175,9 +176,10 @@ class StreamSession:
         finally:
             self._lane.release()
 
-    def _set_log_level(self, caller: Caller | None) -> None:
-        if self.era == "legacy" and caller is not None and "logging" in self.capabilities:
-            level = self._log_level.raised_by(caller.log_level)
+    def _set_log_level(self, wanted: str) -> None:
+        """Ask a session of the initialize era for the log messages that this caller wants."""
+        if self.era == "legacy" and "logging" in self.capabilities:
+            level = self._log_level.raised_by(wanted)
             if level is not None:
                 params = b'{"level":"%b"}' % level.encode()
                 self.write(encode_request(self._pending.mint(), "logging/setLevel", params))
