@@ -156,8 +156,10 @@ class Bridge:
     def _judged(self, reply: Reply) -> Reply:
         """A call that failed after its member had asked for what a modern client did not declare has failed for
         that reason."""
+        if self._missing is None or self._ends.era == "legacy":
+            return reply
         failed = isinstance(reply, RpcError) or (isinstance(reply, msgspec.Raw) and is_tool_error(reply))
-        if self._missing is None or self._ends.era == "legacy" or not failed:
+        if not failed:
             return reply
         data = msgspec.Raw(msgspec.json.encode({"requiredCapabilities": required(self._missing)}))
         return RpcError(MISSING_CAPABILITY, f"The tool needs a client that offers {self._missing}", data)

@@ -73,6 +73,9 @@ class McpCalls:
 
     def __init__(self, parts: CallParts) -> None:
         self._parts = parts
+        # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
+        self._modern_terms = Terms("cancel", parts.deadline_s)
+        self._legacy_terms = Terms("keep", parts.deadline_s)
 
     async def call(
         self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes, session: ClientSession | None
@@ -110,8 +113,7 @@ class McpCalls:
         entry = _entry(call, parts.requests, making.asker, making.message, exchange)
         if round_.resumed is not None and parts.bridge.states.spend(round_.resumed):
             entry = msgspec.structs.replace(entry, continues=True)
-        # A modern client that leaves cancels; a legacy one's disconnect is not a cancellation.
-        terms = Terms("cancel" if session is None else "keep", parts.deadline_s)
+        terms = self._modern_terms if session is None else self._legacy_terms
         wish = wish_of(exchange.headers)
         if isinstance(wish, Refusal):
             await _answer(exchange, of_refusal(asked, parts.passage.refuse(exchange.key, entry, wish)))
@@ -135,6 +137,8 @@ class McpCalls:
             if session is not None:
                 session.departs(asked.request_id, entered)
             settled = await stream.relay(entered, asking)
+            if session is not None:
+                session.answered_call(asked.request_id)
         self._remember(making.asker, call, settled)
 
     async def _resume(

@@ -81,6 +81,12 @@ class ClientSession:
             del self._flights[known]
         self._flights[request_id] = flight
 
+    def answered_call(self, request_id: bytes) -> None:
+        """The client has its answer: an idle session must not hold on to its last one."""
+        flight = self._flights.get(request_id)
+        if flight is not None and flight.done:
+            del self._flights[request_id]
+
     def cancel(self, request_id: bytes) -> None:
         """End exactly this call, if it is under way."""
         flight = self._flights.get(request_id)
