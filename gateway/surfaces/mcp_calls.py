@@ -129,7 +129,7 @@ class McpCalls:
             settled = entered
         else:
             said = () if plan == OFF else ((SAID, SHARED if isinstance(entered, Follower) else said_before(plan)),)
-            stream = CallStream(exchange.receive, exchange.send, asked, making.message, said)
+            stream = CallStream(exchange, asked, making.message, said)
             asking: Asking = _Unasked()
             if isinstance(entered, Flight):
                 returning = _ByReturning(parts, exchange, asked, entered, dispatch, round_.bound)
@@ -163,7 +163,7 @@ class McpCalls:
         if answer is not None:
             await _answer(exchange, answer)
             return None
-        stream = CallStream(exchange.receive, exchange.send, asked, message)
+        stream = CallStream(exchange, asked, message)
         parked.flight.on_abandon = "cancel"
         return await stream.relay(parked.flight, asking)
 

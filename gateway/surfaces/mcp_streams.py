@@ -27,6 +27,7 @@ from gateway.surfaces.http import (
     start_stream,
 )
 from gateway.surfaces.mcp_answers import Answer, Asked, of_settled
+from gateway.surfaces.mcp_exchange import Exchange
 from mcp_hub.interactions import OpenQuestion
 from mcp_hub.log_levels import severity
 from mcp_hub.seams import LOG, PROGRESS, UPDATED, Notification
@@ -64,23 +65,19 @@ class Asking(Protocol):
 class CallStream:
     """Writes one call's answer."""
 
-    __slots__ = ("_asked", "_message", "_receive", "_said", "_send", "_streaming", "_token")
+    __slots__ = ("_asked", "_exchange", "_said", "_send", "_streaming", "_token")
 
-    def __init__(
-        self, receive: Receive, send: Send, asked: Asked, message: Message, said: tuple[Header, ...] = ()
-    ) -> None:
-        self._receive = receive
-        self._send = send
+    def __init__(self, exchange: Exchange, asked: Asked, message: Message, said: tuple[Header, ...] = ()) -> None:
+        self._exchange = exchange
+        self._send = exchange.send
         self._asked = asked
         self._said = said
-        self._message = message
-        token = message.meta.get("progressToken")
-        self._token = token if token is not None else None
+        self._token = message.meta.get("progressToken")
         self._streaming = False
 
     async def relay(self, flight: Journey[Settled], asking: Asking) -> Settled | None:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
-        async with Departure(self._receive, flight.listen()) as listener:
+        async with Departure(self._exchange.receive, flight.listen()) as listener:
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)

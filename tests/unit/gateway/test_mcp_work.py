@@ -16,6 +16,8 @@ from tests.support.mcp_house import McpHouse, MemberScript, Request, count_calls
 pytestmark = pytest.mark.anyio
 
 ROUNDS = 20
+SLACK = 8
+"""Calls that a new minute of a rolling window may cost; one loop over what grew would be fifty at least."""
 TOOL = "server0__tool_3"
 
 
@@ -61,7 +63,7 @@ async def test_a_list_is_served_from_prepared_bytes(client: str, most: int) -> N
 async def test_work_does_not_grow_with_the_number_of_tools(method: str, client: str) -> None:
     async with house(tools=10) as few, house(tools=10_000) as many:
         before = await work_of(few, method, modern=client == "modern")
-        assert await work_of(many, method, modern=client == "modern") == pytest.approx(before, abs=1)
+        assert await work_of(many, method, modern=client == "modern") == pytest.approx(before, abs=SLACK)
 
 
 @pytest.mark.parametrize("method", ["tools/call", "tools/list"])
@@ -69,7 +71,7 @@ async def test_work_does_not_grow_with_the_number_of_tools(method: str, client: 
 async def test_work_does_not_grow_with_the_number_of_servers(method: str, client: str) -> None:
     async with house(servers=1) as few, house(servers=50) as many:
         before = await work_of(few, method, modern=client == "modern")
-        assert await work_of(many, method, modern=client == "modern") == pytest.approx(before, abs=1)
+        assert await work_of(many, method, modern=client == "modern") == pytest.approx(before, abs=SLACK)
 
 
 @pytest.mark.parametrize("method", ["tools/call", "tools/list"])
@@ -78,5 +80,5 @@ async def test_work_does_not_grow_with_the_number_of_open_sessions(method: str) 
         before = await work_of(built, method, modern=False)
         for _ in range(5_000):
             await built.initialize()
-        assert await work_of(built, method, modern=False) == pytest.approx(before, abs=1)
+        assert await work_of(built, method, modern=False) == pytest.approx(before, abs=SLACK)
         assert len(built.sessions) > 5_000
