@@ -57,6 +57,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def __init__(self, on_line: Callable[[bytes], None], on_exit: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._on_exit = on_exit
+        self._lines: list[bytes] = []
+        """On their way to the child's standard input."""
         self._parts: list[bytes] = []
         self._size = 0
         self._stderr: deque[bytes] = deque()
@@ -93,9 +95,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return b"".join(self._stderr)[-STDERR_KEPT:].decode(errors="replace")
 
     def write(self, line: bytes) -> None:
-        """Queue one line; ignored when the child is gone."""
-        if self._stdin is not None and not self._stdin.is_closing():
-            self._stdin.write(line + b"\n")
+        """Queue one line; ignored when the child is gone. Lines of one turn of the loop leave with one system call,
+        and wake the child once."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._lines.append(line)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == _STDOUT:
@@ -112,6 +116,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     async def stop(self) -> None:
         """End the child politely, then firmly; returns when it is reaped."""
+        self._flush()
         if self._stdin is not None:
             self._stdin.close()
         for wait_s, number in ((CLOSE_WAIT_S, signal.SIGTERM), (TERM_WAIT_S, signal.SIGKILL)):
@@ -133,6 +138,12 @@ class ChildProcess(asyncio.SubprocessProtocol):
         stdin = transport.get_pipe_transport(_STDIN)
         if isinstance(stdin, asyncio.WriteTransport) or hasattr(stdin, "write"):
             self._stdin = stdin  # type: ignore[assignment]
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines and self._stdin is not None and not self._stdin.is_closing():
+            lines.append(b"")
+            self._stdin.write(b"\n".join(lines))
 
     def _take(self, data: bytes) -> None:
         if b"\n" not in data:
