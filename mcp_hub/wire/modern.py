@@ -148,7 +148,8 @@ def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
     What the member said stays; a member of the older era said nothing."""
     data = bytes(result)
     if not cacheable and data[:1] == b"{" and b'"resultType"' not in data:
-        return data[:-1] + (b',"resultType":"complete"}' if data != b"{}" else b'"resultType":"complete"}')
+        # Only an object without fields holds no quotation mark.
+        return data[:-1] + b',"resultType":"complete"}' if b'"' in data else b'{"resultType":"complete"}'
     fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     missing: dict[str, Any] = {}
     if "resultType" not in fields:
