@@ -145,7 +145,7 @@ class Exchange:
                         continue
                     attempt.emit(head)
                 if room > 0:
-                    kept = data if sending.losses is not None else chunk
+                    kept = data if sending.translated else chunk
                     room -= len(kept)
                     told.append(kept)
                 _forward(attempt, reader, data)
@@ -164,7 +164,7 @@ class Exchange:
                 "upstream_cut", f"{provider.name} broke off its answer before it began.", failure="outage"
             )
         _forward(attempt, reader, rest)
-        if sending.losses is not None:
+        if sending.translated:
             told.append(rest)
         if reader.ended:
             whole = b"".join(told) if room >= 0 and failure is None else b""
@@ -193,7 +193,7 @@ class Exchange:
         else:
             code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
             message = f"{provider.name} broke off its answer before the end."
-            attempt.emit(self.asked.dialect.error_event(code, message))
+            attempt.emit(self._broken(reader, code, message))
         return Outcome(
             kind="failed",
             code=code,
@@ -202,6 +202,11 @@ class Exchange:
             upstream_request_id=_request_id(response),
             failure="outage",
         )
+
+    def _broken(self, reader: StreamReader, code: str, message: str) -> bytes:
+        if isinstance(reader, TranslatedStream):
+            return reader.broken(code, message)
+        return self.asked.dialect.error_event(code, message)
 
     def _begins_with_error(self, provider: Provider, reader: StreamReader, chunk: bytes) -> Outcome | None:
         """A stream whose first event is an error has not begun (Anthropic: ``overloaded_error`` with status 200)."""
@@ -224,7 +229,7 @@ class Exchange:
         """A budget ended in the middle of an answer, and the operator wants the answer cut there."""
         attempt.answered_ns = time.time_ns()
         message = "A budget of this key is used up: the answer was cut off here."
-        attempt.emit(self.asked.dialect.error_event("budget_exhausted", message))
+        attempt.emit(self._broken(reader, "budget_exhausted", message))
         return Outcome(kind="failed", code="budget_exhausted", message=message, usage=reader.usage)
 
     async def _upstream_error(
@@ -243,10 +248,10 @@ class Exchange:
             return self._failures.failed("upstream_not_found", told, status=status, request_id=request_id)
         asked = retry_after_s(value_of(response.headers, "retry-after"), value_of(response.headers, "retry-after-ms"))
         headers = _headers(sending, response, "application/json")
-        if sending.losses is None:
-            reply = HttpReply(status, headers, body)
-        else:
+        if sending.translated:
             reply = self._failures.told(status, f"{provider.name}: {message}", headers, failure)
+        else:
+            reply = HttpReply(status, headers, body)
         return Outcome(
             kind="failed",
             code="upstream_error",
@@ -288,10 +293,8 @@ class Exchange:
 
 def _headers(sending: Sending, response: ByteResponse, content_type: str) -> Headers:
     """What the client gets of the answer's headers, and what its provider was not told."""
-    if sending.losses is None:
-        return to_client(response.headers)
-    headers = from_another(response.headers, content_type)
-    if dropped := sending.losses.all():
+    headers = from_another(response.headers, content_type) if sending.translated else to_client(response.headers)
+    if sending.losses is not None and (dropped := sending.losses.all()):
         named = ", ".join(dropped)[:_LONGEST_DROPPED]
         headers.append((DROPPED, named.encode("ascii", "replace").decode()))
     return headers

@@ -86,7 +86,7 @@ class AnthropicEncoder:
             self._end(event)
         elif isinstance(event, Failed):
             kind = event.kind if event.kind in _ERRORS else "api_error"
-            self._write("error", {"error": {"type": kind, "message": event.message}})
+            self._write("error", {"error": {"type": kind, "message": event.message, "code": event.kind}})
 
     def _start(self, answer_id: str, usage: dict[str, Any]) -> None:
         if not self._started:

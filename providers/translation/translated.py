@@ -118,6 +118,10 @@ class TranslatedStream:
     def finish(self) -> bytes:
         return self._tell(self._decoder.finish())
 
+    def broken(self, code: str, message: str) -> bytes:
+        """What the client is told when there will be no more."""
+        return self._encoder.encode([*self._held, Failed(code, message)])
+
     def new_tool_uses(self) -> list[str]:
         found, self._tool_uses = self._tool_uses, []
         return found

@@ -135,7 +135,7 @@ def test_an_error_in_mid_stream_is_this_dialects_event() -> None:
     stream = ANTHROPIC_FACE.encoder(ASKED).encode([Started("x"), TextDelta("a"), Failed("server_error", "broke")])
     last = EventCutter().feed(stream)[-1]
     assert last.startswith(b"event: error\n")
-    assert json.loads(data_of(last))["error"] == {"type": "api_error", "message": "broke"}
+    assert json.loads(data_of(last))["error"] == {"type": "api_error", "message": "broke", "code": "server_error"}
 
 
 def test_a_stream_is_read_with_thoughts_calls_and_usage() -> None:
