@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 UV := .cache/uv/bin/uv
 CLIENTS := .cache/clients
 MORE := .cache/more
+FRAMEWORKS := .cache/frameworks
 MODEL := .cache/model
 REDIS8 := .cache/redis8
 PACKAGES := gateway mcp_hub providers policies
@@ -17,8 +18,8 @@ run: $(VENV)/.quickstart
 
 setup: $(VENV)/.quickstart
 
-test: $(VENV)/.dev $(CLIENTS)/.installed $(MODEL)/.installed $(REDIS8)/redis-server services
-	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest
+test: $(VENV)/.dev $(CLIENTS)/.installed $(FRAMEWORKS)/.installed $(MODEL)/.installed $(REDIS8)/redis-server services
+	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) TOLLKEEPER_FRAMEWORKS=$(CURDIR)/$(FRAMEWORKS) $(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev $(MODEL)/.installed $(REDIS8)/redis-server services
 	$(BIN)/python -m pytest -m "not client_programs"
@@ -50,11 +51,14 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m gateway.config.report > docs/configuration.md
 	$(BIN)/python -m tests.support.era_table
 	$(BIN)/python -m tests.support.vendor_table
+	$(BIN)/python -m tests.support.translation_table
 
 # Versions with hashes and without addresses.
 lock: $(UV)
 	printf 'uv==%s\n' "$$($(UV) --version | cut -d' ' -f2)" | \
 	  $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/uv.txt
+	$(UV) pip compile --group frameworks --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  -q -o requirements/frameworks.txt
 	for set in runtime quickstart dev; do \
 	  groups=; \
 	  [ $$set = runtime ] || groups="--group quickstart"; \
@@ -82,6 +86,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
 
 $(MORE)/.installed: $(UV) scripts/install_more_servers tests/clients/more/package-lock.json
 	scripts/install_more_servers $(MORE) $(UV)
+	touch $@
+
+# The frameworks are clients: none of them enters the environment in which the gateway runs.
+$(FRAMEWORKS)/.installed: requirements/frameworks.txt $(UV)
+	test -x $(FRAMEWORKS)/bin/python || scripts/make_venv $(PYTHON) $(FRAMEWORKS)
+	$(UV) pip install --quiet --python $(FRAMEWORKS)/bin/python --require-hashes -r requirements/frameworks.txt
 	touch $@
 
 $(REDIS8)/redis-server: scripts/install_redis8
