@@ -34,7 +34,7 @@ from gateway.surfaces.mcp_requests import McpRequests, Presentation
 from gateway.surfaces.model_lists import ModelList, hello
 from gateway.surfaces.models import Front, ModelSurface
 from gateway.telemetry import Telemetry
-from gateway.transport import AiohttpTransport
+from gateway.transport import PooledTransport
 from gateway.upkeep import expire_rows, follow_changes, forget_quietly
 from mcp_hub.bridge import BridgeParts
 from mcp_hub.cursors import Cursors
@@ -83,7 +83,7 @@ class Gateway:
         self._others = partial(adopt_journals, state, workers=workers) if worker == 0 else None
         self._clock: Callable[[], int] = time.time_ns
         self._config = config
-        self._transport = AiohttpTransport(EgressGuard())
+        self._transport = PooledTransport(EgressGuard())
         self._telemetry = Telemetry()
         # The state directory's own database is this process's alone: its journal is locked.
         self._shares_books = config.stores.ledger is not None or workers > 1
