@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -31,6 +32,11 @@ from gateway.state import StateDir, StateError
 from gateway.workers import Supervisor, refuse_workers
 
 log = structlog.get_logger("tollkeeper.server")
+
+SWITCH_S = 0.001
+"""How long a thread that works (the ledger's writer) keeps the loop waiting at most; Python's own is 5 ms."""
+GC_YOUNG = 10_000
+"""Objects that are made and not freed before the collector looks at the youngest."""
 
 
 def run_server(options: ServeOptions) -> int:
@@ -79,6 +85,8 @@ async def _serve(options: ServeOptions, config: Config, state: StateDir, listene
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, gateway, options.config)
     try:
         await gateway.start()
+        _settle_memory()
+        sys.setswitchinterval(SWITCH_S)
         await server.serve(sockets=[listener])
     except StateError as error:
         _say(str(error))
@@ -88,6 +96,14 @@ async def _serve(options: ServeOptions, config: Config, state: StateDir, listene
             state.withdraw_address()
         await gateway.stop()
     return 0
+
+
+def _settle_memory() -> None:
+    """What exists now lives as long as the process: the collector need not look at it again. Calls leave hardly any
+    circles behind, and looking for them among 200,000 lasting objects took a fifth of a call's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 50)
 
 
 def _uvicorn(gateway: Gateway) -> uvicorn.Config:

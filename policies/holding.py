@@ -20,7 +20,11 @@ UNBOUNDED = 2**62
 
 def any_strict(*groups: tuple[Tier, ...]) -> bool:
     """Whether a tier holds the most that a call may use; then all of them do, as there is one hold."""
-    return any(tier.enforcement == "strict" for group in groups for tier in group)
+    for group in groups:
+        for tier in group:
+            if tier.enforcement == "strict":
+                return True
+    return False
 
 
 def amounts(target: Target, estimate: Estimate, *, strict: bool) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
         output_tokens=hold.tokens - estimate.input_tokens,
         price_source=attempt.target.price.source,
         warning="The gate stopped while this call was under way; charged by estimate.",
-        tiers=tuple(str(tier.id) for tier in hold.tiers),
+        tiers=tuple([tier.label for tier in hold.tiers]),
     )
 
 
@@ -101,7 +101,7 @@ def settled_row(attempt: Attempt, hold: Hold, outcome: Outcome, charged: Charge,
         upstream_request_id=outcome.upstream_request_id,
         cache=attempt.cache,
         cache_id=attempt.cache_id,
-        tiers=(*attempt.key.tier_names, *(str(tier.id) for tier in attempt.target.tiers)),
+        tiers=(*attempt.key.tier_names, *[tier.label for tier in attempt.target.tiers]),
     )
 
 

@@ -126,23 +126,32 @@ def _folded(decisive: frozenset[str]) -> Mapping[str, str]:
     return {name.casefold(): name for name in decisive}
 
 
+_COLON, _COMMA, _CLOSE, _BLANK = b":,} "
+
+
 def _walk(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, int]:
     """Positions of all values. Fails unless the body is exactly these keys, once each, in this order."""
     positions: dict[str, int] = {}
     at = _skip(body, _skip(body, 0) + 1)
     for name, raw in fields.items():
         at = _skip(body, _key_end(body, at, name))
-        if body[at : at + 1] != b":":
+        if body[at] != _COLON:
             raise _repeated()
-        at = _skip(body, at + 1)
+        at += 1
+        if body[at] <= _BLANK:
+            at = _skip(body, at)
         value = memoryview(raw)
         if not body.startswith(value, at):
             raise _repeated()
         positions[name] = at
-        at = _skip(body, at + value.nbytes)
-        if body[at : at + 1] == b",":
-            at = _skip(body, at + 1)
-    if body[at : at + 1] != b"}" or _skip(body, at + 1) != len(body):
+        at += value.nbytes
+        if body[at] <= _BLANK:
+            at = _skip(body, at)
+        if body[at] == _COMMA:
+            at += 1
+            if body[at] <= _BLANK:
+                at = _skip(body, at)
+    if body[at] != _CLOSE or _skip(body, at + 1) != len(body):
         raise _repeated()
     return positions
 

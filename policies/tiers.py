@@ -6,8 +6,8 @@ in a ``Counters`` store (``policies.counters``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
 
 TierKind = Literal["customer", "team", "key", "provider", "key_provider", "run"]
 RateUnit = Literal["requests", "tokens", "tool_calls", "model_calls", "free_calls"]
@@ -36,9 +36,9 @@ class Window:
 RUN = Window(1, "run")
 
 
-@dataclass(frozen=True, slots=True)
-class TierId:
-    """Names one payer. ``name`` of a ``key_provider`` is ``key/provider``, of a ``run`` ``key/run``."""
+class TierId(NamedTuple):
+    """Names one payer (a tuple: it is looked up a dozen times a call). ``name`` of a ``key_provider`` is
+    ``key/provider``, of a ``run`` ``key/run``."""
 
     kind: TierKind
     name: str
@@ -85,3 +85,8 @@ class Tier:
     enforcement: Enforcement = "expected"
     lifetime_ns: int | None = None
     """How long a run may last from its first call."""
+    label: str = field(init=False, compare=False)
+    """``id`` as text, made once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", str(self.id))

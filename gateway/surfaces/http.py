@@ -20,6 +20,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+DEPARTURE = "tollkeeper.departure"
+"""The ASGI extension of our server's protocol: a function that takes what to call when the client has gone."""
+
 JSON: Header = (b"content-type", b"application/json")
 SSE_HEADERS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream"),
@@ -115,21 +118,28 @@ def sse_event(data: bytes) -> bytes:
 class Departure:
     """Watches a request whose body was read: when its client goes, the listener leaves.
 
-    Use as an async context manager around the reading of the listener.
+    Use as an async context manager around the reading of the listener. With the request's ``scope`` it asks the
+    server's protocol to be called back (``gateway.http_protocol``); without, a task waits in ``receive``.
     """
 
-    __slots__ = ("_listener", "_receive", "_watcher")
+    __slots__ = ("_listener", "_receive", "_register", "_watcher")
 
-    def __init__(self, receive: Receive, listener: Listener) -> None:
+    def __init__(self, receive: Receive, listener: Listener, scope: Scope | None = None) -> None:
         self._receive = receive
         self._listener = listener
+        self._register = None if scope is None else scope.get("extensions", {}).get(DEPARTURE)
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Listener:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        if self._register is not None:
+            self._register(self._listener.leave)
+        else:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
         return self._listener
 
     async def __aexit__(self, *_: object) -> None:
+        if self._register is not None:
+            self._register(None)
         if self._watcher is not None:
             self._watcher.cancel()
         self._listener.leave()

@@ -102,7 +102,7 @@ class ModelSurface:
             await self._send_reply(send, entered, (_call_id(context), (SAID, said_of(entered.row))))
             return
         said = SHARED if isinstance(entered, Follower) else said_before(plan)
-        async with Departure(receive, entered.listen()) as listener:
+        async with Departure(receive, entered.listen(), scope) as listener:
             await self._relay(send, entered, listener, (_call_id(context), (SAID, said)))
 
     async def _relay(self, send: Send, flight: Journey[Settled], listener: Listener, own: tuple[Header, ...]) -> None:
