@@ -31,6 +31,8 @@ prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed
 	  $(BIN)/python -m pytest --prove tests/clients/test_real_servers.py -s --timeout 600
 
 bench: $(VENV)/.dev services
+	$(BIN)/python -m bench.surfaces --write
+	$(BIN)/python -m bench.growth --write
 	$(BIN)/python -m bench.governance
 	$(BIN)/python -m bench.caching
 

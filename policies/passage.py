@@ -261,6 +261,7 @@ class Passage:
             report_defect(f"call {attempt.call.context.call_id} failed inside the gate", defect)
         finally:
             flight.land()
+            attempt.grow = None  # it holds the attempt: a circle per call, which only the collector could undo
             settled = await self._settle(attempt, holding, outcome)
         return settled
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from policies.caching.vocabulary import Answerable, Bypass, Kept, Replayed
 from policies.dispatch import Attempt, Following, Target
@@ -81,7 +82,7 @@ class ModelDispatch:
     def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
         request = self._request
         wanted = RouteRequest(key, request.model, self._dialect.service, request.fallbacks, self._run)
-        found = itinerary(self._router, self._executor.health, wanted, self._rules)
+        found = itinerary(self._router, self._executor.health, wanted, partial(_rules, self._router))
         if isinstance(found, Refusal):
             return found
         self._itinerary = found
@@ -119,5 +120,7 @@ class ModelDispatch:
         finally:
             health.breakers.ended(target, failure, provider.breaker)
 
-    def _rules(self, provider: str) -> RetryRules:
-        return self._router.provider(provider).retries
+
+def _rules(router: Router, provider: str) -> RetryRules:
+    """Of no dispatch: a plan that held its dispatch would make a circle of every call."""
+    return router.provider(provider).retries

@@ -61,13 +61,16 @@ class Connection(asyncio.Protocol):
         "_keeper",
         "_loop",
         "_parser",
+        "_pieces",
         "_poll",
         "_progress",
         "_response",
         "_to_end",
         "_transport",
+        "_whole",
         "endpoint",
         "idle_since",
+        "on_body",
         "promised_s",
     )
 
@@ -81,12 +84,14 @@ class Connection(asyncio.Protocol):
         self._deadline = Deadline(loop, self._late)
         self._transport: asyncio.Transport
         self._poll = select.poll()
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # what the parser calls for every chunk of a chunked body
         self._parser = httptools.HttpResponseParser(self)
         self._response: PooledResponse | None = None
         self._closed = False
         self._idle_s = 0.0
         self._bare = self._interim = self._done = self._beyond = self._keep = self._to_end = self._progress = False
-        self._head_bytes = 0
+        self._head_bytes = self._whole = 0
 
     # What the pool and the response ask of it.
 
@@ -166,6 +171,8 @@ class Connection(asyncio.Protocol):
                 self._fail(str(error.__context__ or error))
                 return
             self._beyond = True
+        if self._pieces:
+            self._hand_on(response)
         if self._done:
             self._finish(response)
         elif not self._progress:
@@ -174,7 +181,7 @@ class Connection(asyncio.Protocol):
                 self._fail(f"more than {MAX_HEAD_BYTES} bytes without a byte of the body")
             elif response.begun:
                 self._deadline.set(self._idle_s)
-        elif self._response is not None and not response.paused:
+        elif not response.paused:
             self._deadline.set(self._idle_s)
 
     # What the parser tells it.
@@ -211,19 +218,25 @@ class Connection(asyncio.Protocol):
         response.begin(status)
         if self._bare:
             self._done = True
-
-    def on_body(self, body: bytes) -> None:
-        response = self._response
-        if response is not None and not self._done:
-            self._head_bytes = 0
-            self._progress = True
-            response.feed(body)
+            self._whole = 0
 
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        else:
+        elif not self._done:
             self._done = True
+            self._whole = len(self._pieces)
+
+    def _hand_on(self, response: PooledResponse) -> None:
+        """All of the body that came with one reading of the socket, as one piece."""
+        pieces = self._pieces
+        if self._done:
+            del pieces[self._whole :]  # the body of an answer that nobody asked for
+        if pieces:
+            response.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            pieces.clear()
+            self._progress = True
+            self._head_bytes = 0
 
     def _read_framing(self, response: PooledResponse) -> None:
         """Whether the end of the connection is the end of the body (RFC 9112, section 6.3)."""

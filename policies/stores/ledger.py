@@ -42,6 +42,7 @@ to and fro between the writer's thread and the calls, which costs both more than
 
 _PLAIN = [column.name for column in ledger.columns if column.name != "tiers"]
 _plain = attrgetter(*_PLAIN)
+_SUMS = ("cost_nano", "tokens", "requests")
 _ORDER = (ledger.c.started_ns, ledger.c.call_id, ledger.c.attempt)
 _TOKENS = (
     ledger.c.input_tokens + ledger.c.cache_read_tokens + ledger.c.cache_write_tokens + ledger.c.cache_write_1h_tokens
@@ -60,7 +61,11 @@ class RelationalLedger:
         # The driver's own statement: SQLAlchemy's costs as much CPU per row as the rest of a call's accounting.
         self._append = f"INSERT INTO ledger ({names}) VALUES {marks}"  # noqa: S608 - names of our own columns
         self._append_many = f"{self._append}{f', {marks}' * (ROWS_AT_ONCE - 1)}"
-        self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(usage_daily)
+        self._upsert = insert.on_conflict_do_update(
+            index_elements=[usage_daily.c.tier, usage_daily.c.day],
+            set_={name: usage_daily.c[name] + insert.excluded[name] for name in _SUMS},
+        )
 
     def write(self, rows: Sequence[LedgerRow]) -> int:
         try:
@@ -209,20 +214,13 @@ class RelationalLedger:
                 entry[2] += group.rows * requests_of(group.one, tier)
         if not sums:
             return
-        insert = self._insert(usage_daily)
-        added = insert.excluded
-        names = ("cost_nano", "tokens", "requests")
-        upsert = insert.on_conflict_do_update(
-            index_elements=[usage_daily.c.tier, usage_daily.c.day],
-            set_={name: usage_daily.c[name] + added[name] for name in names},
-        )
         values = [
-            {"tier": tier, "day": day, **dict(zip(names, entry, strict=True))}
+            {"tier": tier, "day": day, **dict(zip(_SUMS, entry, strict=True))}
             for (tier, day), entry in sorted(
                 sums.items()
             )  # one order for all: two processes cannot wait for each other
         ]
-        connection.execute(upsert, values)
+        connection.execute(self._upsert, values)
 
 
 class _Group:

@@ -1,0 +1,42 @@
+"""What is measured. A scenario is a value; another surface is another entry."""
+
+from __future__ import annotations
+
+import json
+
+from bench.gate import KEY
+from bench.load import Scenario
+
+CREDENTIAL = (("authorization", f"Bearer {KEY}"),)
+_ASK = [{"role": "user", "content": "x" * 400}]
+_LONG = [{"role": "user", "content": "x" * 1000} for _ in range(195)]
+
+
+def _body(**fields: object) -> bytes:
+    return json.dumps({"max_tokens": 100, **fields}, separators=(",", ":")).encode()
+
+
+CHAT = Scenario("chat", "/v1/chat/completions", _body(model="m", messages=_ASK))
+MESSAGES = Scenario(
+    "messages",
+    "/anthropic/v1/messages",
+    _body(model="c", messages=_ASK),
+    (("anthropic-version", "2023-06-01"),),
+    direct="/v1/messages",
+)
+STREAM = Scenario("stream", "/v1/chat/completions", _body(model="m", messages=_ASK, stream=True), connections=16)
+LARGE = Scenario("large", "/v1/chat/completions", _body(model="m", messages=_LONG))
+HIT = Scenario(
+    "hit", "/v1/chat/completions", _body(model="m", messages=_ASK), (("x-bf-cache-key", "bench"),), gate="cache"
+)
+ALONE = Scenario("alone", "/v1/chat/completions", _body(model="m", messages=_ASK), connections=1)
+
+SCENARIOS = (CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE)
+WORDS = {
+    "chat": "chat completions, 600-byte reply, 32 connections",
+    "messages": "Anthropic messages, 600-byte reply, 32 connections",
+    "stream": "stream of 50 events, 16 connections",
+    "large": "chat completions, 200 kB request, 32 connections",
+    "hit": "exact cache hit, 32 connections",
+    "alone": "chat completions, one connection",
+}
