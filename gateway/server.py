@@ -35,8 +35,6 @@ log = structlog.get_logger("tollkeeper.server")
 
 SWITCH_S = 0.001
 """How long a thread that works (the ledger's writer) keeps the loop waiting at most; Python's own is 5 ms."""
-GC_YOUNG = 10_000
-"""Objects that are made and not freed before the collector looks at the youngest."""
 
 
 def run_server(options: ServeOptions) -> int:
@@ -99,11 +97,11 @@ async def _serve(options: ServeOptions, config: Config, state: StateDir, listene
 
 
 def _settle_memory() -> None:
-    """What exists now lives as long as the process: the collector need not look at it again. Calls leave hardly any
-    circles behind, and looking for them among 200,000 lasting objects took a fifth of a call's time."""
+    """What exists now lives as long as the process: the collector need not look at it again. To look for circles
+    among 200,000 lasting objects took a fifth of a call's time. How often it looks stays Python's own: some circles
+    hold answers of many megabytes."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_YOUNG, 20, 50)
 
 
 def _uvicorn(gateway: Gateway) -> uvicorn.Config:

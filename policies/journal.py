@@ -1,8 +1,8 @@
 """The journal: what survives ``kill -9``.
 
-An append without sync (it stays in the page cache when the process dies) before an attempt leaves, and
-again when a row is final. Files are segments; a segment goes when everything that it opened is closed and
-every row in it is in the database. What a dead process left behind is read back once, at start.
+An append without sync (to a mapped file: it stays in the page cache when the process dies) before an attempt
+leaves, and again when a row is final. Files are segments; a segment goes when everything that it opened is closed
+and every row in it is in the database. What a dead process left behind is read back once, at start.
 
 One line an entry, JSON: ``{"open": row}`` or ``{"row": row}``.
 """

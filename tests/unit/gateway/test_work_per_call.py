@@ -117,7 +117,7 @@ async def test_a_call_imports_nothing(gateway: Gateway, monkeypatch: pytest.Monk
 
 
 async def test_calls_leave_hardly_any_circles_for_the_collector(gateway: Gateway) -> None:
-    """The server looks for them rarely (``gateway.server``), so there must be few."""
+    """What is in a circle is freed late, and looking for it stops every call."""
     for _ in range(CALLS):
         await call(gateway, CHAT)
     gc.collect()
