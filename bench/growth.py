@@ -46,13 +46,13 @@ def put_keys(database: Path, count: int) -> None:
 
 
 def put_rows(database: Path, count: int) -> None:
-    """So many ledger rows, of a thousand keys, over the last thirty days."""
+    """So many ledger rows of a thousand keys, from two days ago on: old enough for no window, too young to expire."""
     columns = (
         "call_id, attempt, started_ns, duration_us, overhead_us, kind, surface, operation, origin, key, target,"
         " outcome, status, stream, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens,"
         " output_tokens, reasoning_tokens, cost_nano, saved_nano, basis, tiers"
     )
-    since = time.time_ns() - 30 * 86_400 * 10**9
+    since = time.time_ns() - 2 * 86_400 * 10**9
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"  # noqa: S608 - own names
