@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.http_protocol import OneWriteTransport
+from gateway.http_protocol import OneWriteProtocol, OneWriteTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +60,23 @@ async def test_closing_sends_what_was_written_first_and_nothing_later() -> None:
 async def test_everything_else_is_the_transports_own() -> None:
     _, transport = made()
     assert transport.get_extra_info("peername") == "own peername"
+
+
+def watched(*, closing: bool) -> tuple[OneWriteProtocol, list[str]]:
+    said: list[str] = []
+    protocol = OneWriteProtocol.__new__(OneWriteProtocol)
+    protocol.transport = SimpleNamespace(is_closing=lambda: closing)  # type: ignore[assignment]
+    protocol.flow = SimpleNamespace(resume_reading=lambda: said.append("reads"))  # type: ignore[assignment]
+    return protocol, said
+
+
+def test_who_watches_a_client_that_has_gone_already_is_told_at_once() -> None:
+    protocol, said = watched(closing=True)
+    protocol.when_lost(lambda: said.append("gone"))
+    assert said == ["gone"]
+
+
+def test_who_watches_a_client_makes_the_server_read_on_so_that_it_sees_the_end() -> None:
+    protocol, said = watched(closing=False)
+    protocol.when_lost(lambda: said.append("gone"))
+    assert said == ["reads"]
