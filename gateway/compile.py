@@ -98,7 +98,7 @@ def _address(entry: ProviderEntry) -> Address:
 
 def _traits(entry: ProviderEntry, preset: Preset | None) -> Traits:
     """OpenAI itself, whose newer models refuse ``max_tokens``, takes the newer field; what is only compatible with it
-    mostly knows the older one."""
+    mostly knows the older one, and often takes a system message at the beginning only."""
     newer = entry.type == "azure" or (entry.type == "openai" and entry.base_url is None)
     if preset is not None:
         return Traits(
@@ -106,7 +106,9 @@ def _traits(entry: ProviderEntry, preset: Preset | None) -> Traits:
             reasoning_back=preset.reasoning_back,
             cache_marks=preset.cache_marks,
         )
-    return Traits(token_limit=entry.token_limit or ("max_completion_tokens" if newer else "max_tokens"))
+    return Traits(
+        token_limit=entry.token_limit or ("max_completion_tokens" if newer else "max_tokens"), system_anywhere=newer
+    )
 
 
 def _upstream_keys(entry: ProviderEntry) -> tuple[UpstreamKey, ...]:

@@ -11,7 +11,8 @@
 
 What vendors say of a prompt that is too long: OpenAI ``code: context_length_exceeded``
 (https://platform.openai.com/docs/guides/error-codes), Anthropic ``prompt is too long``
-(https://docs.anthropic.com/en/api/errors), vLLM and others ``maximum context length``.
+(https://docs.anthropic.com/en/api/errors), Bedrock ``Input is too long for requested model``, vLLM and others
+``maximum context length``.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from policies.types import FailureClass
 
 OUTAGES = frozenset({408, 500, 502, 503, 504, 529})
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|prompt is too long|maximum context length|context window|input token count.{0,40}exceeds"
-    r"|too many tokens in the prompt|exceeds? the (?:model's )?(?:maximum )?(?:context|input) (?:length|size)",
+    r"context_length_exceeded|(?:prompt|input) is too long|maximum context length|context window"
+    r"|input token count.{0,40}exceeds|too many tokens in the prompt"
+    r"|exceeds? the (?:model's )?(?:maximum )?(?:context|input) (?:length|size)",
     re.IGNORECASE,
 )
 MOST_SAID = 4_096
@@ -57,8 +59,12 @@ class _Error(msgspec.Struct):
     message: str = ""
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, rename={"denied": "Message"}):
+    """Bedrock has no ``error`` around its message, and the word is another where AWS itself denies a call."""
+
     error: _Error | str | None = None
+    message: str | None = None
+    denied: str | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope).decode
@@ -67,7 +73,10 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 def message_of(body: bytes) -> str:
     """The message of an error body, bounded; secrets are the upstream's to keep out of it."""
     try:
-        error = _envelope(body).error
+        said = _envelope(body)
     except msgspec.MsgspecError:
         return body[:200].decode(errors="replace")
-    return (error if isinstance(error, str) else error.message if error else "")[:500]
+    error = said.error
+    if error is None:
+        return (said.message or said.denied or "")[:500]
+    return (error if isinstance(error, str) else error.message)[:500]

@@ -1,6 +1,7 @@
 """What leaves for a provider: the client's own body, or its translation; and how the answer is read.
 
-Same dialect in and out: the body's bytes go on as they came; only credentials, host and model name are replaced.
+Same dialect in and out: the body's bytes go on as they came; only credentials, host and model name are replaced. (But
+what another vendor sealed is taken out: ``providers.translation.foreign_seals``.)
 Another dialect: the body is read once into the canonical form, and written for each target that it goes to.
 """
 
@@ -24,6 +25,7 @@ from providers.translation.anthropic_request_reader import read_count
 from providers.translation.base import BAD_ANSWER
 from providers.translation.counting import counted_by_anthropic, counted_by_gemini, read_gemini_count
 from providers.translation.embeddings import embedded_by_gemini, embedded_by_openai
+from providers.translation.foreign_seals import bears_foreign_seals, without_foreign_seals
 from providers.translation.plain_exchange import PlainExchange, Told
 from providers.translation.translated import BACKS, FACES, Translation
 
@@ -57,7 +59,9 @@ class Sending(msgspec.Struct, frozen=True):
     body: bytes
     conversion: Conversion
     losses: Losses | None = None
-    """What it lacks of what was asked; ``None`` in the client's own dialect, where nothing is lost."""
+    """What it lacks of what was asked; ``None`` where the client's own body goes on."""
+    translated: bool = True
+    """The answer comes in another dialect than the client's."""
 
 
 class SameDialect(msgspec.Struct, frozen=True):
@@ -114,8 +118,13 @@ class Sender:
             request = msgspec.structs.replace(request, hide_usage=False)
         path = dialect.upstream_path(model)
         url = provider.address.url(provider.base_url, path, model, asked.query)
-        body = provider.address.body(path, dialect.upstream_body(request, model))
-        return Sending(url, [*to_upstream(asked.headers), _JSON], body, SameDialect(dialect, request))
+        body, losses = dialect.upstream_body(request, model), None
+        if bears_foreign_seals(dialect.service, body):
+            written = without_foreign_seals(dialect.service, request, model, provider.traits)
+            body, losses = written.body, written.losses
+        headers = [*to_upstream(asked.headers), _JSON]
+        body = provider.address.body(path, body)
+        return Sending(url, headers, body, SameDialect(dialect, request), losses, translated=False)
 
     def _translated(self, provider: Provider, model: str) -> Sending:
         asked = self._asked

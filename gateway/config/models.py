@@ -43,7 +43,7 @@ class Config(Section):
     fallbacks: dict[Pattern, tuple[str, ...]] = Field(
         default={},
         description="Models to try in order when every target of a model has failed, or the prompt is too long for it: "
-        "`{gpt-4o: [gpt-4.1, gpt-4o-mini]}`. They must be served in the caller's dialect, and allowed for its key.",
+        "`{gpt-4o: [gpt-4.1, gpt-4o-mini]}`. They must be allowed for the caller's key.",
     )
     cache: Cache = Field(default=Cache(), description="The exact cache.")
     semantic_cache: SemanticCache = Field(default=SemanticCache(), description="The semantic cache.")

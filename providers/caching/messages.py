@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,15 +10,13 @@ import msgspec
 from policies.caching.canonical import NotCanonical
 from policies.caching.vocabulary import Answerable, Bypass, Conversation
 from providers.caching.base import BAD, Answer, Fields, Judgement, conversation_of, decoded, event, with_plain_links
+from providers.dialects.anthropic import BILLING
 from providers.dialects.base import ModelRequest
 
 LEFT_OUT = frozenset({"model", "stream", "metadata", "service_tier", "cache_control"})
 """Fields that cannot change the answer."""
 _STATEFUL = frozenset({"container", "mcp_servers"})
 """The vendor keeps files, or calls tools of its own, between request and answer."""
-_BILLING = re.compile(r"x-anthropic-billing-header:(?: ?[A-Za-z_]+=[^;\s]*;)+\s*")
-"""Claude Code writes its version and a digest of the first message here: it changes, the answer does not. Nothing
-else may stand in that block."""
 _LINKS = frozenset({"id", "tool_use_id"})
 _MARK = b'"cache_control"'
 _GOOD_ENDS = frozenset({"end_turn", "max_tokens", "stop_sequence", "tool_use"})
@@ -101,7 +98,7 @@ def _without_billing(system: list[Any]) -> list[Any]:
     return [
         block
         for block in system
-        if not (isinstance(block, dict) and _BILLING.fullmatch(str(block.get("text", ""))) is not None)
+        if not (isinstance(block, dict) and BILLING.fullmatch(str(block.get("text", ""))) is not None)
     ]
 
 

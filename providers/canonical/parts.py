@@ -14,6 +14,8 @@ MediaKind = Literal["image", "document", "audio", "video"]
 CacheTtl = Literal["5m", "1h"]
 """How long a vendor is asked to keep the prompt up to a mark (Anthropic's ``cache_control``, Bedrock's
 ``cachePoint``)."""
+UNSAID_DETAILS = frozenset({"", "auto"})
+"""Details of an image that ask for nothing: OpenAI's clients must say one."""
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -6,18 +6,19 @@ sends it again with the conversation.
 
 from __future__ import annotations
 
-_MARK = "tk1."
+CARRIED = "tk1."
+"""Begins a seal that is carried through another dialect."""
 
 
 def carry(seal: str, dialect: str, through: str) -> str:
     """``seal`` of ``dialect`` as it is written in ``through``."""
-    return seal if dialect == through or not seal else f"{_MARK}{dialect}.{seal}"
+    return seal if dialect == through or not seal else f"{CARRIED}{dialect}.{seal}"
 
 
 def restore(written: str, found_in: str) -> tuple[str, str]:
     """(seal, dialect) of what was found in a field of ``found_in``."""
-    if written.startswith(_MARK):
-        dialect, dot, seal = written[len(_MARK) :].partition(".")
+    if written.startswith(CARRIED):
+        dialect, dot, seal = written[len(CARRIED) :].partition(".")
         if dot:
             return seal, dialect
     return written, found_in

@@ -6,6 +6,8 @@ repeat the input, corrected). ``input_tokens`` excludes cached tokens.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from policies.strict_json import strict_object
@@ -24,6 +26,9 @@ from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.sse import data_of
 from providers.services import ProviderKind, Service
 
+BILLING = re.compile(r"x-anthropic-billing-header:(?: ?[A-Za-z_]+=[^;\s]*;)+\s*")
+"""Claude Code writes its version and a digest of the first message into a block of the system prompt, for the vendor's
+bill: it changes, the answer does not. Nothing else may stand in that block."""
 _DECISIVE = frozenset({"model", "stream", "max_tokens", "messages", "system", "tools"})
 _MEDIA_MARKS = (b'"base64"', b'"image"', b'"document"')
 _ENVELOPE_BYTES = 130
@@ -42,12 +47,17 @@ class _CacheCreation(msgspec.Struct):
     ephemeral_1h_input_tokens: int | None = 0
 
 
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
 class WireUsage(msgspec.Struct):
     input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_creation: _CacheCreation | None = None
     output_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
 
 
 class _Block(msgspec.Struct):
@@ -162,6 +172,7 @@ def merged_usage(known: Usage | None, said: WireUsage) -> Usage:
     if hour is None:
         hour = base.cache_write_1h_tokens
     written = base.cache_write_tokens if created is None else max(0, created - hour)
+    thought = said.output_tokens_details.thinking_tokens if said.output_tokens_details else None
     return Usage(
         input_tokens=base.input_tokens if said.input_tokens is None else said.input_tokens,
         cache_read_tokens=(
@@ -170,6 +181,7 @@ def merged_usage(known: Usage | None, said: WireUsage) -> Usage:
         cache_write_tokens=written,
         cache_write_1h_tokens=hour,
         output_tokens=base.output_tokens if said.output_tokens is None else said.output_tokens,
+        reasoning_tokens=base.reasoning_tokens if thought is None else thought,
     )
 
 

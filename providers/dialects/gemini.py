@@ -33,8 +33,9 @@ _SERVICES: Mapping[str, Service] = {
     "count_tokens": "gemini/count_tokens",
     "embed": "gemini/embed",
 }
-PATH = re.compile(r"/(v1|v1beta)/models/([^:]+):([A-Za-z]+)")
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
+PATH = re.compile(r"/(v1|v1beta)/models/(.+):([A-Za-z]+)")
+"""The method stands behind the last colon: names of Bedrock and Ollama have colons of their own."""
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*(?:/[A-Za-z0-9][A-Za-z0-9._@:-]*)*")
 _DECISIVE = frozenset(
     {"contents", "generationConfig", "generation_config", "systemInstruction", "tools", "requests", "content"}
 )

@@ -19,7 +19,7 @@ from providers.dialects.base import (
     required_model,
     whole_number,
 )
-from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
+from providers.dialects.openai import CHAT_MEDIA, OPENAI_HEADERS, ChatUsage, chat_error_event, refusal_body
 from providers.dialects.sse import EventCutter, data_of
 from providers.services import ProviderKind, Service
 
@@ -64,7 +64,7 @@ class OpenAIChat:
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
-        estimated, most = estimate_tokens(body, MEDIA_MARKS)
+        estimated, most = estimate_tokens(body, CHAT_MEDIA)
         model = required_model(fields)
         stream = boolean(fields, "stream")
         limit = whole_number(fields, "max_completion_tokens")

@@ -20,7 +20,7 @@ from providers.dialects.base import (
     whole_number,
 )
 from providers.dialects.forwarding import ForwardingReader
-from providers.dialects.openai import MEDIA_MARKS, OPENAI_HEADERS, ResponsesUsage, refusal_body
+from providers.dialects.openai import OPENAI_HEADERS, RESPONSES_MEDIA, ResponsesUsage, refusal_body
 from providers.dialects.sse import data_of
 from providers.services import ProviderKind, Service
 
@@ -61,7 +61,7 @@ class OpenAIResponses:
 
     def parse(self, body: bytes) -> ModelRequest:
         fields = strict_object(body, _DECISIVE)
-        estimated, most = estimate_tokens(body, MEDIA_MARKS)
+        estimated, most = estimate_tokens(body, RESPONSES_MEDIA)
         return ModelRequest(
             model=required_model(fields),
             body=fields,

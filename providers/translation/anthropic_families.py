@@ -1,7 +1,8 @@
 """In what Claude's families differ, where a translated request must know: thinking and sampling.
 
 Sources: https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking (budgets; adaptive thinking from
-Opus 4.6 and Sonnet 4.6 on), …/effort, and the migration notes of Opus 4.7 (no sampling parameters any more). A name
+Opus 4.6 and Sonnet 4.6 on), …/effort, and the migration notes of Opus 4.7 (no sampling parameters any more) and of
+Opus 4.1 (temperature or top_p). A name
 that is not Claude's (vendors that speak this dialect) takes budgets and sampling parameters, as they document.
 """
 
@@ -48,6 +49,12 @@ def takes_sampling(model: str) -> bool:
     """Whether temperature, top_p and top_k may be set."""
     version = _version(model)
     return version is None or version < (4, 7)
+
+
+def takes_one_sampler(model: str) -> bool:
+    """Whether temperature and top_p may not both be set."""
+    version = _version(model)
+    return version is not None and (4, 1) <= version < (4, 7)
 
 
 def writes_thinking(body: dict[str, Any], request: Request, model: str, losses: Losses) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from policies.strict_json import StrictObject
-from providers.canonical.parts import Turn
+from providers.canonical.parts import Text, Turn
 from providers.canonical.request import (
     Effort,
     Hosted,
@@ -20,12 +20,14 @@ from providers.canonical.request import (
     Tool,
     ToolChoice,
 )
+from providers.dialects.anthropic import BILLING
 from providers.translation.anthropic_blocks import block_of, cache_of, texts_of
 from providers.translation.base import bad, decoded_fields
 from providers.translation.call_book import CallBook
 from providers.translation.checks import an_object, flag, listed, number, text, whole
 
 MOST_MESSAGES = 100_000
+BILLED = "system.x-anthropic-billing-header"
 _LONGEST_USER = 64
 """A longer ``metadata.user_id`` is not an id but a record (Claude Code's names device and account): it stays with
 Anthropic."""
@@ -67,7 +69,7 @@ def _request(fields: dict[str, Any], model: str, *, stream: bool) -> Request:
 def _turns(fields: dict[str, Any], carried: dict[str, Any]) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     system = fields.pop("system", None)
-    if system is not None and (parts := texts_of(system, "system", carried)):
+    if system is not None and (parts := _instructions(texts_of(system, "system", carried), carried)):
         turns.append(Turn("system", parts))
     messages = listed(fields.pop("messages", None), "messages")
     if not messages:
@@ -78,6 +80,15 @@ def _turns(fields: dict[str, Any], carried: dict[str, Any]) -> tuple[Turn, ...]:
     for at, message in enumerate(messages):
         turns.append(_turn(an_object(message, f"messages.{at}"), f"messages.{at}", book, carried))
     return tuple(turns)
+
+
+def _instructions(parts: tuple[Text, ...], carried: dict[str, Any]) -> tuple[Text, ...]:
+    """The system prompt without what is said to the vendor's bill: elsewhere its digest at the very beginning would
+    only spoil the vendor's cache of prompts."""
+    if not parts or BILLING.fullmatch(parts[0].text) is None:
+        return parts
+    carried[BILLED] = parts[0].text
+    return parts[1:]
 
 
 def _turn(message: Mapping[str, Any], at: str, book: CallBook, carried: dict[str, Any]) -> Turn:

@@ -9,12 +9,16 @@ import msgspec
 from providers.canonical.losses import Losses
 from providers.canonical.names import PLAIN_128, ToolNames
 from providers.canonical.request import Request, Settings, Tool
-from providers.translation.anthropic_families import takes_sampling, writes_thinking
+from providers.translation.anthropic_families import takes_one_sampler, takes_sampling, writes_thinking
+from providers.translation.anthropic_request_reader import BILLED
+from providers.translation.anthropic_schema import closed_schema
 from providers.translation.anthropic_turns import cache_control, messages_of, system_of
 from providers.translation.base import Traits, Written
 from providers.translation.carried import lose_carried
 from providers.translation.custom_tools import function_of
 from providers.translation.hosted import lose_hosted
+from providers.translation.prompt_cache import with_marks
+from providers.translation.sampling import keep_one, lose_sampling
 
 DEFAULT_MAX_TOKENS = 32_000
 """Where the caller does not bound its answer, which this API demands: what every model since Claude 4 allows."""
@@ -28,6 +32,7 @@ def write_request(request: Request, model: str, traits: Traits) -> Written:
     losses = Losses()
     names = ToolNames(request.tools, PLAIN_128)
     own = request.dialect == "anthropic"
+    request = with_marks(request)
     body: dict[str, Any] = {"model": model}
     settings = request.settings
     body["max_tokens"] = DEFAULT_MAX_TOKENS if settings.max_tokens is None else settings.max_tokens
@@ -39,7 +44,8 @@ def write_request(request: Request, model: str, traits: Traits) -> Written:
         body["tools"] = tools
     _choice(body, request, names, losses)
     writes_thinking(body, request, model, losses)
-    _settings(body, settings, model, losses)
+    _sampling(body, request, model, losses)
+    _settings(body, settings, losses, own=own)
     if request.stream:
         body["stream"] = True
     if own:
@@ -96,28 +102,40 @@ def _choice(body: dict[str, Any], request: Request, names: ToolNames, losses: Lo
         body["tool_choice"] = written
 
 
-def _settings(body: dict[str, Any], settings: Settings, model: str, losses: Losses) -> None:
-    if settings.stop:
-        body["stop_sequences"] = list(settings.stop)
-    sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
+def _sampling(body: dict[str, Any], request: Request, model: str, losses: Losses) -> None:
+    settings = request.settings
+    sampling: dict[str, float | None] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+    }
+    thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    if takes_one_sampler(model) and not thinks and request.dialect != "anthropic":
+        keep_one(sampling, request.dialect, losses)
     for name, value in sampling.items():
         if value is None:
             continue
-        if body.get("thinking", {}).get("type") in ("enabled", "adaptive") and name != "top_p":
+        if thinks and name != "top_p":
             losses.hint(name)  # while it thinks, the vendor fixes these
         elif not takes_sampling(model):
-            losses.demand(name)
+            lose_sampling(name, value, request.dialect, losses)
         else:
             body[name] = min(value, 1) if name == "temperature" else value
             if body[name] != value:
                 losses.hint("temperature above 1")
+
+
+def _settings(body: dict[str, Any], settings: Settings, losses: Losses, *, own: bool) -> None:
+    if settings.stop:
+        body["stop_sequences"] = list(settings.stop)
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
     if settings.output is not None:
         if settings.output.schema is None:
             losses.demand("response_format")
         else:
-            wanted = {"type": "json_schema", "schema": settings.output.schema}
+            schema = settings.output.schema if own else closed_schema(settings.output.schema, losses)
+            wanted = {"type": "json_schema", "schema": schema}
             body.setdefault("output_config", {})["format"] = wanted
     for name, value in (
         ("seed", settings.seed),
@@ -131,7 +149,11 @@ def _settings(body: dict[str, Any], settings: Settings, model: str, losses: Loss
 def _restore(body: dict[str, Any], request: Request) -> None:
     """What only this API knows, back in its place."""
     for name, value in request.carried.items():
-        if name.startswith("output_config."):
+        if name == BILLED:
+            said = body.get("system", [])
+            blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
+            body["system"] = [{"type": "text", "text": value}, *blocks]
+        elif name.startswith("output_config."):
             body.setdefault("output_config", {})[name.partition(".")[2]] = value
         elif name == "metadata" and "metadata" in body:
             body["metadata"] = {**value, **body["metadata"]}

@@ -39,6 +39,9 @@ class Traits:
     """Chat completions: where an assistant's earlier thoughts are handed back."""
     cache_marks: bool = False
     """Chat completions: content parts may bear ``cache_control`` (OpenRouter)."""
+    system_anywhere: bool = False
+    """Chat completions: a system message may stand in the middle, and several in a row. OpenAI takes that; templates of
+    many open models take one, at the beginning."""
 
 
 DEFAULT_TRAITS = Traits()

@@ -21,6 +21,7 @@ from providers.translation.chat_content import mark_of, written_media, written_t
 from providers.translation.chat_messages import EXTRAS
 from providers.translation.chat_reasoning import is_native, written_details
 from providers.translation.custom_tools import arguments_of
+from providers.translation.reminders import one_system_turn
 
 IDS = NameRule(re.compile(r"[A-Za-z0-9_-]+"), 40)
 """OpenAI: at most 40 characters."""
@@ -48,8 +49,7 @@ class MessageWriter:
 
     def write(self) -> list[dict[str, Any]]:
         """Raises ``BodyError`` for a result without a call."""
-        turns = self._request.turns
-        for turn in turns if self._own else _with_calls_last(turns):
+        for turn in self._turns():
             if turn.role == "assistant":
                 self._close_step()
                 self._assistant(turn.parts)
@@ -63,6 +63,13 @@ class MessageWriter:
         if self._own:
             self._restore_extras()
         return self._messages
+
+    def _turns(self) -> Iterable[Turn]:
+        """As they came, or as the provider takes another dialect's."""
+        turns = self._request.turns
+        if self._own:
+            return turns
+        return _with_calls_last(turns if self._traits.system_anywhere else one_system_turn(turns))
 
     def _close_step(self) -> None:
         """Results first, then what they hold besides text, then what else was said."""

@@ -15,11 +15,13 @@ from providers.canonical.request import OutputFormat, Request, Settings, Thinkin
 from providers.translation.base import Traits, Written
 from providers.translation.carried import lose_carried
 from providers.translation.chat_content import mark_of
+from providers.translation.chat_families import most_tokens
 from providers.translation.chat_message_writer import MessageWriter
 from providers.translation.chat_messages import EXTRAS
 from providers.translation.chat_request_reader import MOST_STOPS
 from providers.translation.custom_tools import function_of
 from providers.translation.hosted import lose_hosted
+from providers.translation.sampling import lose_sampling
 
 _LOW, _MEDIUM = 2_048, 8_192
 """Budgets of thinking up to which an effort is low or medium."""
@@ -127,7 +129,8 @@ class _Writer:
     def _settings(self, settings: Settings) -> None:
         body = self._body
         if settings.max_tokens is not None:
-            body[self._traits.token_limit] = settings.max_tokens
+            most = None if self._own else most_tokens(self._model)
+            body[self._traits.token_limit] = settings.max_tokens if most is None else min(settings.max_tokens, most)
         if settings.stop:
             body["stop"] = settings.stop[:MOST_STOPS]
             if len(settings.stop) > MOST_STOPS:
@@ -140,7 +143,7 @@ class _Writer:
             if self._own:
                 body["top_k"] = settings.top_k
             else:
-                self._losses.demand("top_k")
+                lose_sampling("top_k", settings.top_k, self._request.dialect, self._losses)
 
     def _sampling(self, settings: Settings) -> None:
         """Models that reason refuse these (https://platform.openai.com/docs/guides/reasoning): a client of another

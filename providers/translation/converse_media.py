@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.canonical.losses import Losses
-from providers.canonical.parts import Media, MediaKind
+from providers.canonical.parts import UNSAID_DETAILS, Media, MediaKind
 
 _FORMATS: Mapping[MediaKind, Mapping[str, str]] = {
     "image": {
@@ -87,7 +87,7 @@ class MediaWriter:
         if not form:
             self._losses.demand(f"{media.kind} of type {media.mime or 'unknown'}")
             return None
-        if media.detail:
+        if media.detail not in UNSAID_DETAILS:
             self._losses.hint("detail")
         inner: dict[str, Any] = {"format": form}
         if media.kind == "document":

@@ -16,13 +16,16 @@ import msgspec
 from providers.canonical.losses import Losses
 from providers.canonical.names import PLAIN_64, ToolNames
 from providers.canonical.request import Request, Settings, Tool
-from providers.translation.anthropic_families import takes_sampling, writes_thinking
+from providers.translation.anthropic_families import takes_one_sampler, takes_sampling, writes_thinking
+from providers.translation.anthropic_schema import closed_schema
 from providers.translation.base import Traits, Written
 from providers.translation.carried import lose_carried
 from providers.translation.converse_models import Block, Target, family_of
 from providers.translation.converse_turns import Conversation, system_of
 from providers.translation.custom_tools import function_of
 from providers.translation.hosted import lose_hosted
+from providers.translation.prompt_cache import with_marks
+from providers.translation.sampling import keep_one, lose_sampling
 
 _PLACEHOLDER = "DeferredToolPlaceholder"
 _NO_ARGUMENTS: Any = {"type": "object", "properties": {}}
@@ -34,6 +37,7 @@ _STOP_SEQUENCE = ["/stop_sequence"]
 def write_request(request: Request, model: str, traits: Traits) -> Written:
     """``providers.translation.base.RequestWriter``."""
     losses = Losses()
+    request = with_marks(request)
     names = ToolNames(request.tools, PLAIN_64)
     target = Target(model, family_of(model), names, losses)
     system, turns = system_of(request.turns, target)
@@ -47,7 +51,7 @@ def write_request(request: Request, model: str, traits: Traits) -> Written:
         body["toolConfig"] = config
     own: dict[str, Any] = {}
     _thinking(body, own, request, target)
-    _inference(body, own, request.settings, target)
+    _inference(body, own, request, target)
     if own:
         body["additionalModelRequestFields"] = own
     _format(body, request.settings, losses)
@@ -137,12 +141,13 @@ def _thinking(body: dict[str, Any], own: dict[str, Any], request: Request, targe
         body["outputConfig"] = {"effort": asked["output_config"]["effort"]}
 
 
-def _inference(body: dict[str, Any], own: dict[str, Any], settings: Settings, target: Target) -> None:
+def _inference(body: dict[str, Any], own: dict[str, Any], request: Request, target: Target) -> None:
     """``inferenceConfig``, and what of it only Claude has."""
+    settings = request.settings
     config: dict[str, Any] = {}
     if settings.max_tokens is not None:
         config["maxTokens"] = settings.max_tokens
-    told = _sampling(settings, own, target)
+    told = _sampling(request, own, target)
     if "temperature" in told:
         config["temperature"] = min(told["temperature"], 1)
         if told["temperature"] > 1:
@@ -165,11 +170,18 @@ def _inference(body: dict[str, Any], own: dict[str, Any], settings: Settings, ta
             target.losses.demand(name)
 
 
-def _sampling(settings: Settings, own: dict[str, Any], target: Target) -> dict[str, float]:
+def _sampling(request: Request, own: dict[str, Any], target: Target) -> dict[str, float]:
     """Temperature, top_p and top_k as far as the model may be told."""
-    wanted = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
+    settings = request.settings
+    wanted: dict[str, float | None] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+    }
     claude = target.family == "claude"
     thinks = own.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    if claude and takes_one_sampler(target.model) and not thinks and request.dialect != "converse":
+        keep_one(wanted, request.dialect, target.losses)
     told: dict[str, float] = {}
     for name, value in wanted.items():
         if value is None:
@@ -177,7 +189,7 @@ def _sampling(settings: Settings, own: dict[str, Any], target: Target) -> dict[s
         if thinks and name != "top_p":
             target.losses.hint(name)  # while it thinks, the vendor fixes these
         elif (claude and not takes_sampling(target.model)) or (name == "top_k" and not claude):
-            target.losses.demand(name)
+            lose_sampling(name, value, request.dialect, target.losses)
         else:
             told[name] = value
     return told
@@ -201,7 +213,7 @@ def _format(body: dict[str, Any], settings: Settings, losses: Losses) -> None:
     if wanted.schema is None:
         losses.demand("response_format")
         return
-    schema = {"schema": msgspec.json.encode(wanted.schema).decode()}
+    schema = {"schema": msgspec.json.encode(closed_schema(wanted.schema, losses)).decode()}
     if wanted.name:
         schema["name"] = wanted.name
     if wanted.description:

@@ -35,6 +35,8 @@ _EFFORTS: Mapping[str, Effort] = {
     "HIGH": "high",
     "XHIGH": "xhigh",
 }
+_ASKS_NOTHING: Mapping[str, Any] = {"candidateCount": 1, "responseModalities": ["TEXT"]}
+"""Fields that some clients always send, with the value that says nothing."""
 _CALLING = "toolConfig.functionCallingConfig"
 
 
@@ -139,8 +141,9 @@ def _settings(value: Any, carried: dict[str, Any]) -> Settings:
     at = "generationConfig"
     config = {} if value is None else dict(camel(an_object(value, at), at))
     thinking = config.pop("thinkingConfig", None)
-    if config.get("candidateCount") == 1:
-        del config["candidateCount"]
+    for name, nothing in _ASKS_NOTHING.items():
+        if config.get(name) == nothing:
+            del config[name]
     output = _output(config)
     stop = listed(config.pop("stopSequences", ()), f"{at}.stopSequences")
     if len(stop) > MOST_STOPS:

@@ -35,7 +35,7 @@ _DUMMIES = frozenset(
 )
 _MARK = "tkr."
 """Before a carried seal whose reasoning is redacted or has a name: ``tkr.r.NAME.``"""
-_OURS = tuple(base64.b64encode(mark).decode()[:5] for mark in (b"tk1.", b"tkr."))
+OURS = tuple(base64.b64encode(mark).decode()[:5] for mark in (b"tk1.", b"tkr."))
 _STANDARD = str.maketrans("-_", "+/")
 _VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?(?![\d])")
 
@@ -112,7 +112,7 @@ def sealed(signature: str) -> Reasoning | None:
     """What a ``thoughtSignature`` says; ``None`` for a dummy, which says nothing."""
     if not signature or signature in _DUMMIES:
         return None
-    if signature.startswith(_OURS):
+    if signature.startswith(OURS):
         try:
             written = base64.b64decode(signature.translate(_STANDARD)).decode()
         except (binascii.Error, UnicodeDecodeError):

@@ -21,6 +21,7 @@ from providers.translation.hosted import lose_hosted
 from providers.translation.responses_answers import written_format
 from providers.translation.responses_input_writer import InputWriter
 from providers.translation.responses_tools import written_choice, written_tools
+from providers.translation.sampling import lose_sampling
 
 _LEAST_TOKENS = 16
 """The vendor refuses a smaller bound."""
@@ -134,9 +135,10 @@ class _Writer:
                 body[name] = value
 
     def _lose_settings(self, settings: Settings) -> None:
-        for name in ("top_k", "seed"):
-            if getattr(settings, name) is not None:
-                self._losses.demand(name)
+        if settings.top_k is not None:
+            lose_sampling("top_k", settings.top_k, self._request.dialect, self._losses)
+        if settings.seed is not None:
+            self._losses.demand("seed")
         for name in ("stop", "presence_penalty", "frequency_penalty"):
             if getattr(settings, name):
                 self._losses.demand(name)

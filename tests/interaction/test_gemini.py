@@ -137,6 +137,13 @@ async def test_a_body_goes_on_byte_for_byte_and_the_model_in_the_path_is_the_ven
     )
 
 
+async def test_a_models_name_may_hold_a_colon(gate: RunningGateway, llm: ScriptedLLM) -> None:
+    """Bedrock's and Ollama's do; the method stands behind the last one."""
+    reply = await post(gate, "/v1beta/models/gemini-own:7b:generateContent", SAY)
+    assert reply.status_code == 200
+    assert llm.seen[0].path == "/v1beta/models/gemini-own:7b:generateContent"
+
+
 @pytest.mark.parametrize("model", ["..%2f..%2fadmin", "a%2f%2e%2e%2fb", "a%3fb", "a%23b", "%2e"])
 async def test_a_model_name_never_leads_elsewhere(gate: RunningGateway, llm: ScriptedLLM, model: str) -> None:
     reply = await post(gate, f"/v1beta/models/{model}:generateContent", SAY)

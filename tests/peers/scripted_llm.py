@@ -1,4 +1,4 @@
-"""A scripted model provider on loopback: Anthropic messages, OpenAI chat, responses, embeddings.
+"""A scripted model provider on loopback: Anthropic messages, OpenAI chat, responses, embeddings, Gemini, Converse.
 
 It keeps its own bill (``bill``: the usage that it reported) and every request as it came, so that a test
 compares bytes and sums. What it answers is scripted: a plan of tool calls, and faults per request.
@@ -75,6 +75,7 @@ class ScriptedLLM:
             ("/v1/responses", self._responses),
             ("/v1/embeddings", self._embeddings),
             (r"/{version:v1|v1beta}/models/{model:[^:]+}:{method}", self._gemini),
+            (r"/model/{model}/{method:converse|converse-stream}", self._converse),
         ):
             for place in (path, f"/openai{path}", f"/openai/deployments/{{deployment}}{path.removeprefix('/v1')}"):
                 app.router.add_post(place, self._guarded(handler))
@@ -162,6 +163,17 @@ class ScriptedLLM:
         if method == "generateContent":
             return web.json_response(reply)
         return await send_events(request, replies.gemini_events(reply), {})
+
+    async def _converse(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        from tests.peers.converse_replies import converse, converse_events  # needs AWS's models, as few tests do
+
+        blocks = [block for message in body["messages"] for block in message["content"]]
+        step = self._next_step(sum("toolResult" in block for block in blocks)) if body.get("toolConfig") else None
+        reply = converse(len(self.seen), self.text, step, self._billed())
+        if request.match_info["method"] == "converse":
+            return web.json_response(reply)
+        headers = {"content-type": "application/vnd.amazon.eventstream"}
+        return await send_events(request, converse_events(reply), headers)
 
     async def _embeddings(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]

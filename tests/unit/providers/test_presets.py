@@ -27,6 +27,21 @@ def test_a_vendor_needs_its_name_and_key_only(name: str) -> None:
     assert not any("not yet active" in str(note) for note in loaded.notes)
 
 
+@pytest.mark.parametrize(
+    ("entry", "field", "anywhere"),
+    [
+        ("{name: openai, api_key: k}", "max_completion_tokens", True),
+        ("{name: a, type: azure, api_key: k, base_url: 'https://x.example'}", "max_completion_tokens", True),
+        ("{name: lab, type: openai, api_key: k, base_url: 'https://x.example/v1'}", "max_tokens", False),
+        ("{name: mistral, api_key: k}", "max_tokens", False),
+    ],
+)
+def test_only_openai_itself_is_taken_at_its_newest_word(entry: str, field: str, anywhere: bool) -> None:
+    """What is compatible with it may know the older field, and a system message at the beginning only."""
+    (provider,) = providers_of(loads(f"providers: [{entry}]".encode(), "t.yaml", {}).config)
+    assert (provider.traits.token_limit, provider.traits.system_anywhere) == (field, anywhere)
+
+
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_a_row_names_its_source_and_is_reached_safely(preset: object) -> None:
     address, source = urlsplit(getattr(preset, "base_url")), urlsplit(getattr(preset, "source"))  # noqa: B009

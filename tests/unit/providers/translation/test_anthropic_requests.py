@@ -10,10 +10,12 @@ import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
 from policies.strict_json import BodyError, strict_object
+from providers.canonical.losses import Losses
 from providers.canonical.parts import Media, Opaque, Reasoning, Text, ToolCall, ToolReference, ToolResult, Turn
 from providers.canonical.request import OutputFormat, Request, Settings, Thinking, Tool, ToolChoice
 from providers.translation.anthropic import ANTHROPIC_BACK, ANTHROPIC_FACE
 from providers.translation.base import DEFAULT_TRAITS
+from providers.translation.carried import lose_carried
 from tests.support.canonical import PNG
 from tests.support.typed_dicts import problems
 
@@ -299,6 +301,10 @@ def test_what_would_change_the_answer_is_a_demand_and_the_rest_a_hint() -> None:
 def test_own_fields_and_blocks_come_back_as_they_were() -> None:
     body = {
         **SAY,
+        "system": [
+            {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.330.32a; cc_entrypoint=sdk-cli;"},
+            {"type": "text", "text": "Be kind."},
+        ],
         "messages": [
             {"role": "user", "content": "hi"},
             {
@@ -317,6 +323,66 @@ def test_own_fields_and_blocks_come_back_as_they_were() -> None:
     written = ANTHROPIC_BACK.write(request, "m", DEFAULT_TRAITS)
     assert msgspec.json.decode(written.body) == body
     assert written.losses.all() == []
+
+
+def test_what_is_said_to_the_vendors_bill_is_no_instruction_to_another_vendors_model() -> None:
+    billed = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.330.32a; cc_entrypoint=sdk-cli;"}
+    found = read(system=[billed, {"type": "text", "text": "Be kind."}])
+    assert found.turns[0] == Turn("system", (Text("Be kind."),))
+    losses = Losses()
+    lose_carried(found, losses)
+    assert (losses.demands, losses.hints) == ([], ["system.x-anthropic-billing-header"])
+    more = f"{billed['text']} Obey."
+    assert read(system=[{"type": "text", "text": more}]).turns[0] == Turn("system", (Text(more),))
+
+
+def test_googles_defaults_ask_for_nothing_where_they_cannot_be_told() -> None:
+    """Gemini CLI sends all three in every request."""
+    settings = Settings(temperature=1, top_p=0.95, top_k=64)
+    request = asked(settings=settings)
+    body, demands, hints = write(msgspec.structs.replace(request, dialect="gemini"), "claude-opus-4-7")
+    assert (body.keys() & {"temperature", "top_p", "top_k"}, demands) == (set(), [])
+    assert hints == ["temperature", "top_p", "top_k"]
+    _, demands, _ = write(asked(settings=Settings(temperature=0.2, top_p=0.9)), "claude-opus-4-7")
+    assert demands == ["temperature", "top_p"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "temperature", "top_p", "kept", "lost"),
+    [
+        ("gemini", 1, 0.95, {"temperature": 1}, ([], ["top_p"])),
+        ("gemini", 0, 0.95, {"temperature": 0}, ([], ["top_p"])),
+        ("openai_chat", 1, 0.5, {"top_p": 0.5}, ([], ["temperature"])),
+        ("openai_chat", 0.5, 0.5, {"temperature": 0.5}, (["top_p"], [])),
+        ("openai_chat", None, 0.5, {"top_p": 0.5}, ([], [])),
+    ],
+)
+def test_of_two_samplers_one_is_told_where_the_model_takes_only_one(
+    dialect: Any, temperature: float | None, top_p: float, kept: dict[str, float], lost: tuple[list[str], list[str]]
+) -> None:
+    request = msgspec.structs.replace(asked(settings=Settings(temperature=temperature, top_p=top_p)), dialect=dialect)
+    body, *losses = write(request, "claude-sonnet-4-5")
+    assert {name: value for name, value in body.items() if name in ("temperature", "top_p")} == kept
+    assert tuple(losses) == lost
+    both = write(request, "claude-sonnet-4-0")[0]
+    assert both.get("temperature") == temperature
+    assert both["top_p"] == top_p
+
+
+def test_a_conversation_whose_client_expects_its_prompt_to_be_kept_is_marked() -> None:
+    turns = (
+        Turn("system", (Text("be"),)),
+        Turn("system", (Text("brief"),)),
+        Turn("user", (Text("hi"),)),
+        Turn("assistant", (ToolCall("1", "f"),)),
+        Turn("user", (ToolResult("1", (Text("2"),)),)),
+    )
+    body, demands, hints = write(asked(*turns, carried={"prompt_cache_key": "k"}))
+    mark = {"cache_control": {"type": "ephemeral"}}
+    assert body["system"] == [{"type": "text", "text": "be"}, {"type": "text", "text": "brief", **mark}]
+    assert body["messages"][-1]["content"] == [{"type": "tool_result", "tool_use_id": "1", "content": "2", **mark}]
+    assert (str(body).count("cache_control"), demands, hints) == (2, [], ["prompt_cache_key"])
+    assert "cache_control" not in str(write(asked(*turns))[0])
 
 
 def test_a_deferred_placeholder_is_not_offered_elsewhere_and_loaded_tools_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 
 from policies.strict_json import BodyError
@@ -25,6 +26,7 @@ from tests.unit.providers.translation.chat_sdk import checked, read, written
 
 PNG = "iVBORw0KGgo="
 DETAILS = Traits(reasoning_back="reasoning_details")
+OPENAI = Traits(system_anywhere=True)
 
 
 def claude(*turns: Turn, **more: Any) -> Request:
@@ -69,7 +71,8 @@ def test_text_stays_a_string_for_the_vendors_that_take_no_lists() -> None:
             user(Text("c"), Text("d")),
             assistant(Text("e"), Text("f")),
             Turn("system", (Text("later"),)),
-        )
+        ),
+        traits=OPENAI,
     )
     assert [(m["role"], m["content"]) for m in body["messages"]] == [
         ("system", "a\n\nb"),
@@ -86,7 +89,8 @@ def test_results_follow_their_calls_in_order_and_what_was_said_between_comes_aft
             Turn("system", (Text("a tool list"),)),
             user(Text("first"), ToolResult("b", (Text("2"),))),
             user(ToolResult("a", ()), Text("second")),
-        )
+        ),
+        traits=OPENAI,
     )
     assert [(m["role"], m.get("tool_call_id"), m["content"]) for m in body["messages"]] == [
         ("assistant", None, "x"),
@@ -95,6 +99,31 @@ def test_results_follow_their_calls_in_order_and_what_was_said_between_comes_aft
         ("system", None, "a tool list"),
         ("user", None, "first"),
         ("user", None, "second"),
+    ]
+
+
+def test_one_system_message_at_the_beginning_is_all_that_many_models_templates_take() -> None:
+    body = sent(
+        claude(
+            Turn("system", (Text("a"),)),
+            Turn("system", (Text("b"),)),
+            user(Text("c")),
+            Turn("system", (Text("environment"),)),
+            user(Text("d")),
+            assistant(ToolCall("1", "f")),
+            user(ToolResult("1", (Text("2"),))),
+            Turn("system", (Text("new tools"),)),
+            assistant(Text("e")),
+            Turn("system", ()),
+        )
+    )
+    assert [(m["role"], m["content"]) for m in body["messages"]] == [
+        ("system", "a\n\nb"),
+        ("user", "c\n\n<system-reminder>\nenvironment\n</system-reminder>\n\nd"),
+        ("assistant", None),
+        ("tool", "2"),
+        ("user", "<system-reminder>\nnew tools\n</system-reminder>"),
+        ("assistant", "e"),
     ]
 
 
@@ -332,6 +361,33 @@ def test_what_the_dialect_has_no_field_for_is_a_demand() -> None:
     body, demands, _ = lost(claude(settings=settings))
     assert body["stop"] == ["a", "b", "c", "d"]
     assert demands == ["stop", "top_k"]
+
+
+def test_googles_default_for_top_k_asks_for_nothing() -> None:
+    """Gemini CLI sends it in every request."""
+    request = msgspec.structs.replace(claude(), dialect="gemini", settings=Settings(top_k=64))
+    assert lost(request)[1:] == ([], ["top_k"])
+    assert lost(claude(settings=Settings(top_k=64)))[1:] == (["top_k"], [])
+
+
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        ("gpt-4o-mini", 16_384),
+        ("openai/gpt-4.1", 32_768),
+        ("gpt-4o-2024-05-13", 4_096),
+        ("gpt-5.1", 100_500),
+        ("gpt-5-chat-latest", 16_384),
+        ("o3", 100_000),
+        ("qwen3-coder", 100_500),
+    ],
+)
+def test_no_more_is_asked_for_than_openais_models_can_say(model: str, bound: int) -> None:
+    """Claude Code asks for 32000 of any model that it does not know, and OpenAI refuses more than a model's most."""
+    assert sent(claude(settings=Settings(max_tokens=100_500)), model=model)["max_tokens"] == bound
+    assert sent(claude(settings=Settings(max_tokens=5)), model=model)["max_tokens"] == 5
+    own = msgspec.structs.replace(claude(settings=Settings(max_tokens=100_500)), dialect="openai_chat")
+    assert sent(own, model=model)["max_tokens"] == 100_500
 
 
 def test_a_foreign_vendors_tools_are_not_offered() -> None:

@@ -54,7 +54,7 @@ def test_leading_system_turns_are_the_system_prompt_and_later_ones_are_marked_in
             Turn("system", (Text("be kind", cache="1h"),)),
             Turn("system", (Text("be brief"),)),
             HELLO,
-            Turn("system", (Text("it is late"),)),
+            Turn("system", (Text("it is late", cache="5m"),)),
         )
     )
     assert body["system"] == [
@@ -62,7 +62,10 @@ def test_leading_system_turns_are_the_system_prompt_and_later_ones_are_marked_in
         {"cachePoint": {"type": "default", "ttl": "1h"}},
         {"text": "be brief"},
     ]
-    assert body["messages"][0]["content"][1] == {"text": "<system-reminder>\nit is late\n</system-reminder>"}
+    assert body["messages"][0]["content"][1:] == [
+        {"text": "<system-reminder>\nit is late\n</system-reminder>"},
+        {"cachePoint": {"type": "default"}},
+    ]
 
 
 @pytest.mark.parametrize("turns", [(Turn("assistant", (Text("hi"),)),), (Turn("system", (Text("be kind"),)),)])
@@ -316,14 +319,28 @@ def test_thoughts_that_claude_sealed_go_back_byte_for_byte_and_to_nobody_else() 
 
 
 def test_settings_are_the_inference_configuration_and_what_only_claude_has_stands_apart() -> None:
-    settings = Settings(max_tokens=100, temperature=0.5, top_p=0.9, top_k=40, stop=("END",))
+    settings = Settings(max_tokens=100, temperature=0.5, top_k=40, stop=("END",))
     body = body_of(asked(settings=settings))
-    assert body["inferenceConfig"] == {"maxTokens": 100, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"]}
+    assert body["inferenceConfig"] == {"maxTokens": 100, "temperature": 0.5, "stopSequences": ["END"]}
     assert body["additionalModelRequestFields"] == {"top_k": 40}
     assert body["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
     other = written(asked(settings=settings), NOVA)
     assert other.losses.demands == ["top_k"]
     assert b"additionalModel" not in other.body
+
+
+def test_of_two_samplers_claude_is_told_one_and_nova_both() -> None:
+    request = asked(settings=Settings(temperature=0.5, top_p=0.9))
+    assert written(request).losses.demands == ["top_p"]
+    assert body_of(request, NOVA)["inferenceConfig"] == {"temperature": 0.5, "topP": 0.9}
+
+
+def test_a_conversation_whose_client_expects_its_prompt_to_be_kept_is_marked() -> None:
+    turns = (Turn("system", (Text("be kind"),)), HELLO)
+    found = written(msgspec.structs.replace(asked(*turns, carried={"prompt_cache_key": "k"}), dialect="openai_chat"))
+    body = msgspec.json.decode(found.body)
+    assert body["system"][-1] == body["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default"}}
+    assert (found.losses.demands, found.losses.hints) == ([], ["prompt_cache_key"])
 
 
 def test_what_converse_has_not_is_said() -> None:
@@ -433,3 +450,10 @@ def test_any_conversation_becomes_one_that_the_api_takes_and_every_call_has_its_
         results = [block["toolResult"]["toolUseId"] for block in answered["content"] if "toolResult" in block]
         assert calls == results
     assert set(found.losses.demands) <= {"stop"}  # blank ones
+
+
+def test_a_detail_that_asks_for_nothing_is_no_loss() -> None:
+    """OpenAI's clients must say one."""
+    for detail, hints in (("auto", []), ("high", ["detail"])):
+        shown = Turn("user", (Media("image", "image/png", PIXEL, detail=detail),))
+        assert written(asked(shown)).losses.all() == hints

@@ -302,6 +302,15 @@ def test_no_thinking_and_any_json_are_read() -> None:
     assert not request.carried
 
 
+def test_one_answer_of_text_is_what_every_model_gives_and_other_modalities_are_asked_for() -> None:
+    def carried(*modalities: str) -> object:
+        config = {"candidateCount": 1, "responseModalities": [*modalities]}
+        return read({**said({"text": "hi"}), "generationConfig": config}).carried
+
+    assert carried("TEXT") == {}
+    assert carried("TEXT", "IMAGE") == {"generationConfig.responseModalities": ["TEXT", "IMAGE"]}
+
+
 CALL = {"role": "model", "parts": [{"functionCall": {"id": "a", "name": "f"}}]}
 
 

@@ -436,3 +436,9 @@ def test_another_vendors_seal_passes_a_gemini_client_as_base64_and_comes_back_wh
     part = {"text": thought.text, "thought": True, "thoughtSignature": stored}
     found = read({"contents": [{"role": "user", "parts": [{"text": "?"}]}, {"role": "model", "parts": [part]}]})
     assert found.turns[1].parts == (thought,)
+
+
+def test_a_detail_that_asks_for_nothing_is_no_loss() -> None:
+    """OpenAI's clients must say one."""
+    _, written = write(ask(Turn("user", (Media("image", "image/png", PIXEL, detail="auto"),))))
+    assert written.losses.all() == []
