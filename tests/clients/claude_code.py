@@ -34,8 +34,21 @@ class ClaudeRun:
     session: str
 
 
-async def run_claude(address: str, key: str, home: Path, prompt: str, *, era: Era, allowed: str) -> ClaudeRun:
-    """One headless run with one virtual key for models and tools."""
+async def run_claude(
+    address: str,
+    key: str,
+    home: Path,
+    prompt: str,
+    *,
+    era: Era,
+    allowed: str,
+    model: str | None = None,
+    search: bool = False,
+) -> ClaudeRun:
+    """One headless run with one virtual key for models and tools.
+
+    ``search``: as it is by default, tools of MCP servers are not offered before the model has searched for them.
+    """
     servers = home / "mcp.json"
     entry = {"type": "http", "url": f"{address}/mcp", "headers": {"Authorization": f"Bearer {key}"}}
     servers.write_text(json.dumps({"mcpServers": {"tollkeeper": entry}}))
@@ -51,7 +64,8 @@ async def run_claude(address: str, key: str, home: Path, prompt: str, *, era: Er
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_AUTOUPDATER": "1",
-        "ENABLE_TOOL_SEARCH": "false",
+        **({} if search else {"ENABLE_TOOL_SEARCH": "false"}),
+        **({"ANTHROPIC_MODEL": model} if model else {}),
         **({"MCP_PROTOCOL_NEGOTIATION": "legacy"} if era == "legacy" else {}),
     }
     child = await asyncio.create_subprocess_exec(
