@@ -285,6 +285,15 @@ def test_a_step_without_this_vendors_seal_is_not_asked_to_think_by_budget() -> N
     assert hints == ["reasoning", "thinking"]
 
 
+def test_a_form_from_elsewhere_is_closed_and_the_vendors_own_goes_as_it_came() -> None:
+    settings = Settings(output=OutputFormat({"type": "object", "properties": {"a": {"type": "string"}}}))
+    form = write(asked(settings=settings))[0]["output_config"]["format"]["schema"]
+    assert form == {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+    own = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "additionalProperties": False}
+    body, _, _ = write(read(output_config={"format": {"type": "json_schema", "schema": own}}))
+    assert body["output_config"]["format"]["schema"] == own
+
+
 def test_what_would_change_the_answer_is_a_demand_and_the_rest_a_hint() -> None:
     request = asked(
         Turn("user", (Text("hi"), Media("audio", "audio/wav", PNG), Opaque("gemini", "executableCode", {}))),

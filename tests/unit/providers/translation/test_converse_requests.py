@@ -385,7 +385,9 @@ def test_a_schema_for_the_answer_is_written_as_text_and_beside_the_effort() -> N
     form = body["outputConfig"]["textFormat"]
     assert form["type"] == "json_schema"
     assert form["structure"]["jsonSchema"]["name"] == "answer"
-    assert list(msgspec.json.decode(form["structure"]["jsonSchema"]["schema"])["properties"]) == ["b", "a"]
+    told = msgspec.json.decode(form["structure"]["jsonSchema"]["schema"])
+    assert list(told["properties"]) == ["b", "a"]
+    assert told["additionalProperties"] is False
     assert body["outputConfig"]["effort"] == "high"
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "adaptive"}}
 
