@@ -17,11 +17,12 @@ from policies.grants import Grant, by_precision
 from policies.pricing import FREE, Price, Rates, per_call, per_million
 from providers.addresses import Address, AzureAddress, OwnAddress, VertexAddress
 from providers.breaker import BreakerRules
+from providers.canonical.names import NINE
 from providers.itinerary import RetryRules
 from providers.presets import PRESETS, Preset
 from providers.registry import DEFAULT_BASE_URLS, Provider, UpstreamKey
 from providers.services import ProviderKind
-from providers.translation.base import Traits
+from providers.translation.base import CHAT_IDS, Traits
 
 KINDS: Mapping[str, ProviderKind] = {
     "openai": "openai",
@@ -105,6 +106,7 @@ def _traits(entry: ProviderEntry, preset: Preset | None) -> Traits:
             token_limit=entry.token_limit or preset.token_limit,
             reasoning_back=preset.reasoning_back,
             cache_marks=preset.cache_marks,
+            call_ids=NINE if preset.nine_letter_ids else CHAT_IDS,
         )
     return Traits(
         token_limit=entry.token_limit or ("max_completion_tokens" if newer else "max_tokens"), system_anywhere=newer

@@ -28,6 +28,8 @@ class NameRule:
         return 0 < len(name) <= self.longest and self.pattern.fullmatch(name) is not None
 
 
+NINE = NameRule(re.compile(r"[A-Za-z0-9]{9}"), 9)
+"""Mistral's ids of calls (https://docs.mistral.ai/api/: nine letters and digits, exactly)."""
 PLAIN_64 = NameRule(re.compile(r"[A-Za-z0-9_-]+"), 64)
 PLAIN_128 = NameRule(re.compile(r"[A-Za-z0-9_-]+"), 128)
 
@@ -36,7 +38,10 @@ def fitted(name: str, rule: NameRule) -> str:
     """``name`` as ``rule`` allows it: unchanged, or cleaned and told apart by a hash of the whole."""
     if rule.allows(name):
         return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:_HASHED]
+    whole = hashlib.sha256(name.encode()).hexdigest()
+    if rule.longest <= _HASHED:
+        return whole[: rule.longest]
+    mark = whole[:_HASHED]
     stem = _FORBIDDEN.sub("_", name)[: rule.longest - _HASHED - 1]
     return f"{stem}_{mark}"
 

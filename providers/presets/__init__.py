@@ -32,6 +32,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The field in which it takes the bound of an answer."""
     reasoning_back: Literal["none", "reasoning_content", "reasoning_details"] = "none"
     """Where it wants an assistant's earlier thoughts handed back."""
+    nine_letter_ids: bool = False
+    """Its ids of calls are nine letters and digits, exactly."""
     cache_marks: bool = False
     """Content parts of chat completions may bear ``cache_control``."""
 

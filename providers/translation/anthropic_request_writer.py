@@ -16,14 +16,12 @@ from providers.translation.anthropic_turns import cache_control, messages_of, sy
 from providers.translation.base import Traits, Written
 from providers.translation.carried import lose_carried
 from providers.translation.custom_tools import function_of
-from providers.translation.hosted import lose_hosted
 from providers.translation.prompt_cache import with_marks
 from providers.translation.sampling import keep_one, lose_sampling
+from providers.translation.tool_offers import lose_hosted, offered
 
 DEFAULT_MAX_TOKENS = 32_000
 """Where the caller does not bound its answer, which this API demands: what every model since Claude 4 allows."""
-PLACEHOLDER = "DeferredToolPlaceholder"
-"""Claude Code's tool that stands for those that are not loaded yet."""
 _NO_ARGUMENTS: Any = {"type": "object", "properties": {}}
 
 
@@ -57,16 +55,11 @@ def write_request(request: Request, model: str, traits: Traits) -> Written:
 
 
 def _tools(request: Request, names: ToolNames, *, own: bool) -> list[Any]:
-    written: list[Any] = [
-        _tool(function_of(tool), names, own=own) for tool in request.tools if not (tool.deferred and _hidden(tool, own))
-    ]
+    tools = request.tools if own else offered(request)
+    written: list[Any] = [_tool(function_of(tool), names, own=own) for tool in tools]
     if own:
         written += [hosted.tool for hosted in request.hosted]
     return written
-
-
-def _hidden(tool: Tool, own: bool) -> bool:
-    return not own and tool.name == PLACEHOLDER
 
 
 def _tool(tool: Tool, names: ToolNames, *, own: bool) -> dict[str, Any]:

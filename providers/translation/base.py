@@ -11,6 +11,7 @@ form, and never another dialect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -21,9 +22,11 @@ from policies.grants import Grant
 from policies.strict_json import BodyError, StrictObject
 from providers.canonical.answer import Answer, Event
 from providers.canonical.losses import Losses
-from providers.canonical.names import ToolNames
+from providers.canonical.names import NameRule, ToolNames
 from providers.canonical.request import Request
 
+CHAT_IDS = NameRule(re.compile(r"[A-Za-z0-9_-]+"), 40)
+"""OpenAI's rule: at most 40 characters."""
 _REASONING = Grant.of(["o1*", "o3*", "o4*", "gpt-5*", "gpt-oss*", "*/o3*", "*/o4*", "*/gpt-5*", "*/gpt-oss*"])
 
 
@@ -39,6 +42,8 @@ class Traits:
     """Chat completions: where an assistant's earlier thoughts are handed back."""
     cache_marks: bool = False
     """Chat completions: content parts may bear ``cache_control`` (OpenRouter)."""
+    call_ids: NameRule = CHAT_IDS
+    """Chat completions: which ids of calls are taken."""
     system_anywhere: bool = False
     """Chat completions: a system message may stand in the middle, and several in a row. OpenAI takes that; templates of
     many open models take one, at the beginning."""

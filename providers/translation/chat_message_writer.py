@@ -7,12 +7,11 @@ after them, under the id of its call.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from providers.canonical.losses import Losses
-from providers.canonical.names import NameRule, ToolNames, fitted
+from providers.canonical.names import ToolNames, fitted
 from providers.canonical.parts import Content, Media, Opaque, Part, Reasoning, Text, ToolCall, ToolResult, Turn
 from providers.canonical.request import Request
 from providers.translation.base import Traits, bad
@@ -23,8 +22,6 @@ from providers.translation.chat_reasoning import is_native, written_details
 from providers.translation.custom_tools import arguments_of
 from providers.translation.reminders import one_system_turn
 
-IDS = NameRule(re.compile(r"[A-Za-z0-9_-]+"), 40)
-"""OpenAI: at most 40 characters."""
 _FAILURE_SEEN_IN = 100
 """So many characters of a failed result may tell that it failed."""
 
@@ -124,7 +121,7 @@ class MessageWriter:
         place = self._calls.get(result.call_id)
         if place is None:
             raise bad("messages", f"the tool result for {result.call_id!r} does not follow the call that it answers")
-        call_id = fitted(result.call_id, IDS)
+        call_id = fitted(result.call_id, self._traits.call_ids)
         content: list[Part] = []
         media: list[Part] = []
         for part in result.content:
@@ -181,7 +178,7 @@ class MessageWriter:
             self._losses.hint("cache_control")
         if call.custom and not self._own:
             call = ToolCall(call.id, call.name, arguments_of(call), call.namespace)
-        return call_object(call, fitted(call.id, IDS), self._names.given(call.name, call.namespace))
+        return call_object(call, fitted(call.id, self._traits.call_ids), self._names.given(call.name, call.namespace))
 
     def _thoughts(self, parts: Sequence[Part]) -> dict[str, Any]:
         """Where the provider takes earlier thoughts back; another vendor's seals mean nothing to it."""
@@ -204,7 +201,7 @@ class MessageWriter:
         for index, detail in enumerate(details):
             detail["index"] = index
             if detail["type"] == "reasoning.encrypted" and "id" in detail and detail["id"] in _ids(parts):
-                detail["id"] = fitted(detail["id"], IDS)
+                detail["id"] = fitted(detail["id"], self._traits.call_ids)
         return {"reasoning_details": details} if details else {}
 
     def _restore_extras(self) -> None:

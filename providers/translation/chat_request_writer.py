@@ -20,15 +20,13 @@ from providers.translation.chat_message_writer import MessageWriter
 from providers.translation.chat_messages import EXTRAS
 from providers.translation.chat_request_reader import MOST_STOPS
 from providers.translation.custom_tools import function_of
-from providers.translation.hosted import lose_hosted
 from providers.translation.sampling import lose_sampling
+from providers.translation.tool_offers import lose_hosted, offered
 
 _LOW, _MEDIUM = 2_048, 8_192
 """Budgets of thinking up to which an effort is low or medium."""
 _CAN_STOP_THINKING = re.compile(r"gpt-5\.\d")
 """Models that take an effort of ``none``: from GPT-5.1 on; earlier ones refuse it (https://platform.openai.com/docs/guides/reasoning)."""
-_PLACEHOLDER = "DeferredToolPlaceholder"
-"""Claude Code's mark that there are tools to be searched for."""
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 
@@ -68,7 +66,7 @@ class _Writer:
 
     def _tools(self) -> None:
         request = self._request
-        tools = [self._tool(tool) for tool in request.tools if not (tool.deferred and tool.name == _PLACEHOLDER)]
+        tools = [self._tool(tool) for tool in offered(request)]
         if self._own:
             tools += [hosted.tool for hosted in request.hosted]
         else:

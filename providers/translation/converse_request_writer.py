@@ -23,11 +23,10 @@ from providers.translation.carried import lose_carried
 from providers.translation.converse_models import Block, Target, family_of
 from providers.translation.converse_turns import Conversation, system_of
 from providers.translation.custom_tools import function_of
-from providers.translation.hosted import lose_hosted
 from providers.translation.prompt_cache import with_marks
 from providers.translation.sampling import keep_one, lose_sampling
+from providers.translation.tool_offers import lose_hosted, lose_single_call, offered
 
-_PLACEHOLDER = "DeferredToolPlaceholder"
 _NO_ARGUMENTS: Any = {"type": "object", "properties": {}}
 _NOT_OFFERED = "No longer available: do not call it."
 _UNBOUNDED = 1 << 30
@@ -79,17 +78,16 @@ def _tool_config(request: Request, target: Target, called: Collection[str]) -> d
     wanted = _choice(request, target)
     if wanted and tools:
         config["toolChoice"] = wanted
-    if request.tools and request.settings.parallel_calls is False and not forbidden:
-        target.losses.demand("parallel_tool_calls")
+    if request.tools and not forbidden:
+        lose_single_call(request, target.losses)
     return config
 
 
 def _tools(request: Request, target: Target) -> list[Block]:
     tools: list[Block] = []
-    for tool in request.tools:
-        if not (tool.deferred and tool.name == _PLACEHOLDER):
-            tools.append(_tool(function_of(tool), target))
-            tools += target.cache_point(tool.cache, in_tools=True)
+    for tool in offered(request):
+        tools.append(_tool(function_of(tool), target))
+        tools += target.cache_point(tool.cache, in_tools=True)
     if request.dialect == "converse":
         tools += [hosted.tool for hosted in request.hosted]
     return tools

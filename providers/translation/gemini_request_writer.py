@@ -21,10 +21,8 @@ from providers.translation.gemini_contents_writer import ContentsWriter, system_
 from providers.translation.gemini_request_reader import EXTRAS, MOST_STOPS
 from providers.translation.gemini_thinking import own_config, thinking_config
 from providers.translation.gemini_wire import TOOL_NAMES, version
-from providers.translation.hosted import lose_hosted
+from providers.translation.tool_offers import lose_hosted, lose_single_call, offered
 
-PLACEHOLDER = "DeferredToolPlaceholder"
-"""Claude Code's tool that stands for those that are not loaded yet."""
 MOST_OUTPUT = 65_535
 """Tokens that Gemini 2.5 and 3 can say, as Vertex AI counts; before them it was a fraction of that."""
 MOST_OUTPUT_BEFORE = 8_192
@@ -59,9 +57,7 @@ def write_request(request: Request, model: str, traits: Traits) -> Written:
 
 def _declarations(request: Request, names: ToolNames, losses: Losses, *, own: bool) -> list[dict[str, Any]]:
     return [
-        _declaration(function_of(tool), names, losses, own=own)
-        for tool in request.tools
-        if own or not (tool.deferred and tool.name == PLACEHOLDER)
+        _declaration(function_of(tool), names, losses, own=own) for tool in (request.tools if own else offered(request))
     ]
 
 
@@ -79,8 +75,7 @@ def _declaration(tool: Tool, names: ToolNames, losses: Losses, *, own: bool) -> 
 
 
 def _choice(body: dict[str, Any], request: Request, names: ToolNames, losses: Losses) -> None:
-    if request.settings.parallel_calls is False:
-        losses.demand("parallel_tool_calls")
+    lose_single_call(request, losses)
     choice = request.choice
     if choice is None:
         return

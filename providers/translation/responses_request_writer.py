@@ -17,17 +17,16 @@ from providers.canonical.request import Effort, Request, Settings, Thinking, Too
 from providers.translation.base import Traits, Written
 from providers.translation.carried import lose_carried
 from providers.translation.custom_tools import function_of
-from providers.translation.hosted import lose_hosted
 from providers.translation.responses_answers import written_format
 from providers.translation.responses_input_writer import InputWriter
 from providers.translation.responses_tools import written_choice, written_tools
 from providers.translation.sampling import lose_sampling
+from providers.translation.tool_offers import lose_hosted, offered
 
 _LEAST_TOKENS = 16
 """The vendor refuses a smaller bound."""
 _LOW, _MEDIUM = 2_048, 8_192
 """Budgets of thinking up to which an effort is low or medium."""
-_PLACEHOLDER = "DeferredToolPlaceholder"
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
 _NESTED = ("reasoning", "text")
 
@@ -77,9 +76,7 @@ class _Writer:
         if self._own:
             tools = [*written_tools(request), *(hosted.tool for hosted in request.hosted)]
         else:
-            tools = [
-                self._function(tool) for tool in request.tools if not (tool.deferred and tool.name == _PLACEHOLDER)
-            ]
+            tools = [self._function(tool) for tool in offered(request)]
             lose_hosted(request, self._losses)
         if tools:
             body["tools"] = tools

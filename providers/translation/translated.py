@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from policies.ids import new_id
 from policies.types import Usage
 from providers.canonical.answer import (
     AnswerPart,
@@ -49,6 +50,15 @@ BACKS: Mapping[ProviderKind, Back] = {
 }
 
 
+_LASTING = 12
+"""A shorter id is a number within one answer (``call_0``), and would come twice in a conversation."""
+
+
+def _lasting(call_id: str) -> str:
+    """The id of a call as every client can send it again, and as no other call of the conversation has it."""
+    return fitted(call_id, PLAIN_64) if len(call_id) >= _LASTING else new_id("call_")
+
+
 class Translation:
     """Of one attempt. ``asked`` is what the client asked, ``names`` how its tools were offered."""
 
@@ -79,8 +89,7 @@ class Translation:
             return part
         tool = self._names.tool(part.name)
         arguments = input_of(part.arguments) if tool.custom else part.arguments
-        call_id = fitted(part.id, PLAIN_64)
-        return ToolCall(call_id, tool.name, arguments, tool.namespace, tool.custom)
+        return ToolCall(_lasting(part.id), tool.name, arguments, tool.namespace, tool.custom)
 
 
 class TranslatedStream:
@@ -146,7 +155,7 @@ class TranslatedStream:
             self.content_bytes += len(event.json)
         elif isinstance(event, CallStarted):
             tool = self._names.tool(event.name)
-            event = CallStarted(event.index, fitted(event.id, PLAIN_64), tool.name, tool.namespace, tool.custom)
+            event = CallStarted(event.index, _lasting(event.id), tool.name, tool.namespace, tool.custom)
             self._tool_uses.append(event.id)
         elif isinstance(event, Started):
             self.usage = event.usage or self.usage

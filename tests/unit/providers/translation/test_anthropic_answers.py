@@ -21,10 +21,13 @@ from providers.canonical.answer import (
     Started,
     TextDelta,
 )
+from providers.canonical.names import NINE, PLAIN_64, ToolNames, fitted
 from providers.canonical.parts import Reasoning, Text, ToolCall
 from providers.canonical.request import Request
 from providers.dialects.sse import EventCutter, data_of
 from providers.translation.anthropic import ANTHROPIC_BACK, ANTHROPIC_FACE
+from providers.translation.chat import CHAT_BACK
+from providers.translation.translated import Translation
 from tests.support.canonical import told
 
 ASKED = Request(dialect="anthropic", model="m")
@@ -177,3 +180,36 @@ def test_a_vendor_that_gives_the_whole_input_at_once_and_leaves_out_its_last_eve
 def test_a_stream_that_breaks_off_has_no_end() -> None:
     block = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "half"}}
     assert decoded(block) == [TextDelta("half")]
+
+
+def test_an_id_that_a_vendor_would_give_again_is_made_lasting() -> None:
+    said = {
+        "id": "x",
+        "choices": [
+            {
+                "message": {
+                    "tool_calls": [
+                        {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                        {"id": "functions.read:12", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                        {"id": "call_abcdefghijkl", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                    ]
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+    }
+    translation = Translation(ANTHROPIC_FACE, CHAT_BACK, ASKED, ToolNames((), PLAIN_64))
+    ids: list[tuple[str, ...]] = []
+    for _ in range(2):
+        found = translation.whole(json.dumps(said).encode())
+        assert found is not None
+        ids.append(found[1].tool_use_ids)
+    assert ids[0][0] != ids[1][0], "the next answer's first call is another call"
+    assert ids[0][1] == ids[1][1] != "functions.read:12", "a name that clients cannot send is mapped"
+    assert ids[0][2] == "call_abcdefghijkl"
+
+
+def test_mistral_gets_ids_of_nine_letters_and_digits() -> None:
+    mapped = fitted("toolu_01D7FLrfh4GYq7yT1ULFeyMV", NINE)
+    assert NINE.allows(mapped)
+    assert fitted(mapped, NINE) == mapped
