@@ -84,6 +84,24 @@ async def mock() -> AsyncIterator[int]:
 
 
 @asynccontextmanager
+async def bare(upstream: int) -> AsyncIterator[Gate]:
+    """The forwarder that checks nothing, on core 1."""
+    port = free_port()
+    begun = time.perf_counter()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.bare", str(port), str(upstream), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    pin(child.pid, 1)
+    try:
+        if child.stdout is not None:
+            await child.stdout.readline()
+        yield Gate(port, child.pid, time.perf_counter() - begun)
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+@asynccontextmanager
 async def gateway(directory: Path, yaml: str) -> AsyncIterator[Gate]:
     """A gateway of this configuration, on core 1. ``directory`` holds its state and may be filled before."""
     config, state = _prepared(directory, yaml)

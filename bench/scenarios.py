@@ -31,12 +31,22 @@ HIT = Scenario(
 )
 ALONE = Scenario("alone", "/v1/chat/completions", _body(model="m", messages=_ASK), connections=1)
 
-SCENARIOS = (CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE)
+ABROAD = Scenario("abroad", "/v1/chat/completions", _body(model="c", messages=_ASK))
+"""The same as ``CHAT``, but the provider speaks Anthropic's dialect."""
+LARGE_ABROAD = Scenario("large-abroad", "/v1/chat/completions", _body(model="c", messages=_LONG))
+
+BARE = Scenario("bare", "/v1/chat/completions", _body(model="m", messages=_ASK), gate="bare")
+"""``CHAT`` through the least that a gateway in Python can be: the measure of this machine on this day."""
+
+SCENARIOS = (BARE, CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE, ABROAD, LARGE_ABROAD)
 WORDS = {
+    "bare": "chat completions through `bench/bare.py`, which checks and books nothing",
     "chat": "chat completions, 600-byte reply, 32 connections",
     "messages": "Anthropic messages, 600-byte reply, 32 connections",
     "stream": "stream of 50 events, 16 connections",
     "large": "chat completions, 200 kB request, 32 connections",
     "hit": "exact cache hit, 32 connections",
     "alone": "chat completions, one connection",
+    "abroad": "chat completions, translated for an Anthropic provider",
+    "large-abroad": "the same with a 200 kB request",
 }

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.gate import KEY, ROOT, YAML, Gate, gateway, mock, pin
+from bench.gate import KEY, ROOT, YAML, Gate, bare, gateway, mock, pin
 from bench.load import Measured, Scenario, run
 from bench.plots import latencies_svg
 from bench.report import machine, replace_section, table
@@ -74,6 +74,7 @@ async def own(options: argparse.Namespace, scenarios: list[Scenario]) -> tuple[d
             )
             for name, more in (("plain", ""), ("cache", CACHE))
         }
+        gates["bare"] = await stack.enter_async_context(bare(upstream))
         idle = gates["plain"]
         print(f"start to ready {idle.ready_s:.2f} s, {idle.memory_mb():.0f} MB idle", flush=True)
         for _ in range(options.rounds):
@@ -108,6 +109,7 @@ async def other(options: argparse.Namespace, scenarios: list[Scenario]) -> dict[
 def rows_of(found: dict[str, Rounds]) -> list[tuple[str, ...]]:
     """A table's rows: medians over the rounds."""
     rows: list[tuple[str, ...]] = []
+    least = statistics.median(found["bare"].cpu_us) if "bare" in found else 0.0
     for name, rounds in found.items():
         medians = [
             statistics.median(values)
@@ -120,12 +122,14 @@ def rows_of(found: dict[str, Rounds]) -> list[tuple[str, ...]]:
             )
         ]
         bad = sum(m.bad for m in (*rounds.direct, *rounds.through))
-        numbers = (f"{medians[0]:,.0f}", f"{medians[1]:,.0f}", f"{medians[2]:.0f}", *(f"{m:.2f}" for m in medians[3:]))
+        times = f"{medians[2] / least:.1f}" if least else ""
+        cost = (f"{medians[0]:,.0f}", f"{medians[1]:,.0f}", f"{medians[2]:.0f}", times)
+        numbers = (*cost, *(f"{m:.2f}" for m in medians[3:]))
         rows.append((WORDS.get(name, name), *numbers, str(bad)))
     return rows
 
 
-HEAD = ("what", "direct, calls/s", "gateway, calls/s", "CPU µs a call", "p50 ms", "p99 ms", "not 200")
+HEAD = ("what", "direct, calls/s", "gateway, calls/s", "CPU µs a call", "× bare", "p50 ms", "p99 ms", "not 200")
 
 
 def main() -> None:

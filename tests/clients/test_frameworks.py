@@ -44,8 +44,6 @@ FORCES_TOOLS = ("langchain", "pydantic_ai")
 """These can have a form filled by a tool that the model must call."""
 FORM_BY_TOOL = ("litellm", "anthropic")
 """LiteLLM asks a model on Anthropic's surface that it does not know for a form by a tool of its own."""
-NO_PARALLEL = ("langchain", "gemini")
-"""LangChain then forbids parallel calls on OpenAI's surfaces, which Gemini cannot."""
 
 SYSTEM = "Be brief."
 PROMPT = "How warm is it in Bern, Basel and Chur?"
@@ -66,7 +64,6 @@ async def shared_gate(strict: StrictLLM, tmp_path_factory: pytest.TempPathFactor
       - {{name: openai, api_key: k, base_url: "{strict.base}/v1", allowed_models: ["gpt-*"]}}
       - {{name: anthropic, api_key: k, base_url: "{strict.base}", allowed_models: ["claude-*"]}}
       - {{name: gemini, api_key: k, base_url: "{strict.base}", allowed_models: ["gemini-*"]}}
-      - {{name: lenient, type: gemini, api_key: k, base_url: "{strict.base}", allowed_models: ["*"], unsupported: drop}}
     virtual_keys:
       - {{key_name: frameworks, key: {KEY}, allowed_models: ["*"]}}
     """
@@ -172,17 +169,8 @@ async def test_an_answer_has_the_form_that_was_asked_for(
 async def test_a_form_is_filled_by_a_tool_that_must_be_called(
     scene: Scene, framework: str, surface: str, vendor: str
 ) -> None:
-    model = f"lenient/{MODELS[vendor]}" if (framework, vendor) == NO_PARALLEL else MODELS[vendor]
+    """LangChain then forbids parallel calls on OpenAI's surfaces, which Gemini cannot be told, and need not."""
     answer = Answer(calls=(Call("Stay", STAY),), tokens=Tokens(20, 10, 8))
-    told = await scene.play(framework, surface, model, "by_tool", answer)
+    told = await scene.play(framework, surface, MODELS[vendor], "by_tool", answer)
     assert json.loads(told["text"]) == STAY
     assert (await scene.heard(told, vendor)).tools["Stay"]["properties"].keys() == STAY.keys()
-
-
-@pytest.mark.parametrize("surface", ["chat", "responses"])
-async def test_what_a_vendor_cannot_do_reaches_the_framework_as_an_error_that_names_it(
-    scene: Scene, surface: str
-) -> None:
-    with pytest.raises(RuntimeError, match="'gemini' cannot be asked for: parallel_tool_calls"):
-        await scene.play("langchain", surface, MODELS["gemini"], "by_tool")
-    assert [row["code"] for row in await scene.gate.rows()] == ["unsupported_feature"]
