@@ -27,9 +27,11 @@ providers:
 customers: [{{name: acme, budget_limit: 1000000, budget_duration: 1M}}]
 teams: [{{name: research, customer: acme, budget_limit: 1000000, budget_duration: 1M}}]
 virtual_keys:
-  - {{key_name: bench, key: {key}, team: research, allowed_models: ["*"], budget_limit: 1000000, budget_duration: 1M,
+  - {{key_name: bench, key: {key}, team: research, allowed_models: ["*"], allowed_tools: ["*"],
+      budget_limit: 1000000, budget_duration: 1M,
       rate_limit: {{request_limit: 1000000000, request_limit_duration: 1h,
                     token_limit: 1000000000000, token_limit_duration: 1d}}}}
+mcp_servers: {{lab: {{url: "http://127.0.0.1:{port}/mcp"}}}}
 {more}
 """
 """Everything on: key, grants, four tiers with budgets, request and token rates, ledger, metrics."""

@@ -1,7 +1,8 @@
 """An upstream that costs next to nothing: ``python -m bench.mock PORT``.
 
 By path: ``/v1/chat/completions`` (600 bytes, or 50 events if the body says ``"stream":true``), ``/v1/messages``
-(Anthropic), ``/v1/embeddings``. No HTTP library: a request's head ends at an empty line, its body at its length.
+(Anthropic), ``/mcp`` (``bench.mock_mcp``).
+No HTTP library: a request's head ends at an empty line, its body at its length.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import sys
 
 import uvloop
+
+from bench import mock_mcp
 
 CHUNKS = 50
 _SAID = "Hello! This is a fixed answer of a mock, about as long as a short reply of a chat model usually is, no more."
@@ -80,10 +83,14 @@ class Mock(asyncio.Protocol):
             whole = end + 4 + (int(length.split(b"\r\n", 1)[0]) if length else 0)
             if len(self._data) < whole:
                 return
-            path = head.split(b" ", 2)[1]
-            streams = self._data.find(b'"stream":true', end) >= 0
+            verb, path, _ = head.split(b" ", 2)
+            if path == b"/mcp":
+                said = mock_mcp.answer(verb, bytes(self._data[end + 4 : whole]))
+            else:
+                streams = self._data.find(b'"stream":true', end) >= 0
+                said = STREAM if streams else ANSWERS.get(path, UNKNOWN)
             del self._data[:whole]
-            self._transport.write(STREAM if streams else ANSWERS.get(path, UNKNOWN))
+            self._transport.write(said)
 
 
 async def _serve(port: int) -> None:

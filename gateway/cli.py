@@ -189,8 +189,11 @@ def explain(
         notes = [f"key {target['key']}"] if target["key"] else []
         notes += ["fallback"] if target["fallback"] else []
         notes += [f"breaker {target['breaker']}"] if target["breaker"] != "closed" else []
+        if len(target["surfaces"]) == 1:
+            notes.append(f"only asked by {target['surfaces'][0]}")
         said_more = f"   ({', '.join(notes)})" if notes else ""
-        typer.echo(f"  {index}. {target['provider']}/{target['model']}   price: {target['price']}{said_more}")
+        place = f"{target['provider']}/{target['model']} (speaks {target['dialect']})"
+        typer.echo(f"  {index}. {place}   price: {target['price']}{said_more}")
 
 
 def _export(state: Path, filters: dict[str, Any], *, as_json: bool) -> None:

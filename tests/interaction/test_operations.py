@@ -227,6 +227,7 @@ async def test_the_ledger_is_paged_filtered_grouped_and_followed(gate: RunningGa
 
 async def test_explain_and_doctor_tell_the_operator_why(gate: RunningGateway) -> None:
     code, out, _ = await gate.cli("explain", "--key", "filed", "--model", "gpt-4o")
+    assert "(speaks openai)" in out
     assert "gpt-4o: allowed for filed" in out
     assert "openai/gpt-4o" in out
     _, out, _ = await gate.cli("explain", "--key", "filed", "--model", "claude-x")
