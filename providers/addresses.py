@@ -6,11 +6,22 @@ other vendors' models have paths of their own.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
-from policies.strict_json import strict_object
+from policies.strict_json import BodyError, strict_object
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*(?:/[A-Za-z0-9][A-Za-z0-9._@:-]*)*")
+
+
+def path_name(model: str) -> str:
+    """A model's name that is to stand in an address. Raises ``BodyError`` for one that could lead elsewhere in the
+    upstream's paths: callers choose names, and a pattern allows many."""
+    if _NAME.fullmatch(model) is None:
+        raise BodyError("invalid_request", f"no model has a name like {model[:100]!r}", "model")
+    return model
 
 
 class Address(Protocol):

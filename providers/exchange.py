@@ -6,6 +6,7 @@ is ``providers.errors``.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _KEY_HEADERS: Mapping[ProviderKind, str] = {
 """Where a caller's own key stands beside ``Authorization``: one vendor's key never goes to another."""
 _STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 _LONGEST_DROPPED = 1_000
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +297,8 @@ def _headers(sending: Sending, response: ByteResponse, content_type: str) -> Hea
     """What the client gets of the answer's headers, and what its provider was not told."""
     headers = from_another(response.headers, content_type) if sending.translated else to_client(response.headers)
     if sending.losses is not None and (dropped := sending.losses.all()):
-        named = ", ".join(dropped)[:_LONGEST_DROPPED]
-        headers.append((DROPPED, named.encode("ascii", "replace").decode()))
+        # A field's name is the caller's own choice: nothing of it may end the header's line.
+        headers.append((DROPPED, _UNPRINTABLE.sub("?", ", ".join(dropped))[:_LONGEST_DROPPED]))
     return headers
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from policies.strict_json import BodyError
-from providers.addresses import VertexAddress
+from providers.addresses import VertexAddress, path_name
 from providers.canonical.losses import Losses
 from providers.canonical.request import Request
 from providers.dialects.base import Dialect, Headers, ModelRequest, Reading, StreamReader
@@ -158,7 +158,7 @@ class Sender:
         """Embeddings and token counts."""
         asked = self._asked
         exchange = _plain_exchange(asked, provider, model)
-        path = _PLAIN_PATHS[kind, asked.dialect.service].format(model=quote(model, safe="/@"))
+        path = _PLAIN_PATHS[kind, asked.dialect.service].format(model=quote(path_name(model), safe="/@"))
         return Sending(
             provider.address.url(provider.base_url, path, model, ""),
             _headers(asked.headers, kind),
@@ -204,10 +204,10 @@ def _path(kind: ProviderKind, model: str, *, stream: bool) -> tuple[str, str]:
     if kind == "anthropic":
         return "/v1/messages", ""
     if kind == "gemini":
-        name = quote(model, safe="/@")
+        name = quote(path_name(model), safe="/@")
         return (
             (f"/v1beta/models/{name}:streamGenerateContent", "alt=sse")
             if stream
             else (f"/v1beta/models/{name}:generateContent", "")
         )
-    return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}", ""
+    return f"/model/{quote(path_name(model), safe='')}/{'converse-stream' if stream else 'converse'}", ""

@@ -15,6 +15,7 @@ import msgspec
 
 from policies.strict_json import BodyError, StrictObject, strict_object
 from policies.types import Refusal, Usage
+from providers.addresses import path_name
 from providers.dialects.base import Headers, ModelRequest, Reading, estimate_tokens, refusal_status
 from providers.dialects.forwarding import ForwardingReader
 from providers.dialects.sse import data_of
@@ -35,7 +36,6 @@ _SERVICES: Mapping[str, Service] = {
 }
 PATH = re.compile(r"/(v1|v1beta)/models/(.+):([A-Za-z]+)")
 """The method stands behind the last colon: names of Bedrock and Ollama have colons of their own."""
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*(?:/[A-Za-z0-9][A-Za-z0-9._@:-]*)*")
 _DECISIVE = frozenset(
     {"contents", "generationConfig", "generation_config", "systemInstruction", "tools", "requests", "content"}
 )
@@ -139,8 +139,7 @@ class Gemini:
         return f"/{self._version}/models/{quote(model, safe='/@')}:{self._method}"
 
     def parse(self, body: bytes) -> ModelRequest:
-        if _MODEL.fullmatch(self._model) is None:
-            raise BodyError("invalid_request", "the path names a model in an impossible way")
+        path_name(self._model)
         fields = strict_object(body, _DECISIVE)
         estimated, most = (0, 0) if self.operation == "count_tokens" else estimate_tokens(body, _MEDIA_MARKS)
         return ModelRequest(

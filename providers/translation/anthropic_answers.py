@@ -35,8 +35,10 @@ STOP_NAMES: Mapping[StopReason, str] = {
 }
 
 
-class _Block(msgspec.Struct):
-    type: str
+class Block(msgspec.Struct):
+    """A content block, whole, or as a stream begins it."""
+
+    type: str = ""
     text: str = ""
     thinking: str = ""
     signature: str = ""
@@ -48,7 +50,7 @@ class _Block(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     id: str
-    content: list[_Block]
+    content: list[Block]
     stop_reason: str | None = None
     stop_sequence: str | None = None
     usage: WireUsage | None = None
@@ -74,7 +76,7 @@ def read_answer(body: bytes, model: str) -> Answer:
     )
 
 
-def _part(block: _Block) -> AnswerPart | None:
+def _part(block: Block) -> AnswerPart | None:
     if block.type == "text":
         return Text(block.text) if block.text else None
     if block.type == "thinking":

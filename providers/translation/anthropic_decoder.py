@@ -18,19 +18,8 @@ from providers.canonical.answer import (
     TextDelta,
 )
 from providers.dialects.anthropic import WireUsage, merged_usage
-from providers.translation.anthropic_answers import STOPS
+from providers.translation.anthropic_answers import STOPS, Block
 from providers.translation.sse_decoder import SseDecoder
-
-
-class _Block(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
-    id: str = ""
-    name: str = ""
-    input: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Delta(msgspec.Struct):
@@ -57,7 +46,7 @@ class _Event(msgspec.Struct):
     type: str
     index: int = 0
     message: _Message | None = None
-    content_block: _Block | None = None
+    content_block: Block | None = None
     delta: _Delta | None = None
     usage: WireUsage | None = None
     error: _Error | None = None
@@ -107,7 +96,7 @@ class AnthropicDecoder(SseDecoder):
             self._end_thought(found)
             found.append(Ended(self._stop, self._usage, self._stop_sequence))
 
-    def _block(self, index: int, block: _Block, found: list[Event]) -> None:
+    def _block(self, index: int, block: Block, found: list[Event]) -> None:
         self._end_thought(found)
         if block.type == "text":
             if block.text:

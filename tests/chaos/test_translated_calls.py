@@ -34,6 +34,7 @@ async def shared_gate(
           weight: 1000000, {prices}}}
       - {{name: g, type: gemini, api_key: "sk-g-secret-0001", base_url: "{shared_llm.base}", allowed_models: [g],
           {prices}}}
+      - {{name: wide, type: gemini, api_key: "sk-w-secret-0001", base_url: "{shared_llm.base}", {prices}}}
     virtual_keys: [{{key_name: k, key: {KEY}, allowed_models: ["*"]}}]
     limits: {{stream_keep_alive_seconds: 0.2}}
     """
@@ -267,3 +268,14 @@ async def test_a_wrong_body_is_refused_by_name_before_anything_leaves(
         assert field in reply.json()["error"]["message"]
     row = await the_row(gate)
     assert (row["outcome"], row["code"], row["cost_nano"]) == ("failed", "invalid_request", 0)
+
+
+@pytest.mark.parametrize("name", ["g/../../admin", "g/..", "g?x=1", "g#", "g/%2e%2e/x", "g/./x"])
+async def test_a_model_name_never_leads_elsewhere_in_another_vendors_paths(
+    gate: RunningGateway, llm: ScriptedLLM, name: str
+) -> None:
+    body = {"model": f"wide/{name}", "messages": SAY}
+    for path in ("/v1/chat/completions", "/anthropic/v1/messages"):
+        reply = await gate.http.post(path, json={**body, "max_tokens": 9}, headers={"authorization": f"Bearer {KEY}"})
+        assert reply.status_code == 400
+    assert not llm.seen

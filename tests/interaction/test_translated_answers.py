@@ -1,4 +1,4 @@
-"""Answers that were translated are kept as the client heard them, and given again without a call."""
+"""Translated answers: kept as the client heard them, given again without a call, and what they lack is told safely."""
 
 from __future__ import annotations
 
@@ -64,3 +64,13 @@ async def test_an_answer_to_less_than_was_asked_is_not_kept(gate: RunningGateway
             )
             assert told.headers["x-tollkeeper-dropped"] == "seed"
     assert len(llm.seen) == 2
+
+
+async def test_a_fields_name_cannot_break_out_of_the_header_that_tells_it(
+    gate: RunningGateway, llm: ScriptedLLM
+) -> None:
+    body = {"model": "dropped", "messages": [{"role": "user", "content": "x"}], "evil\r\nset-cookie: a=b ü": 1}
+    reply = await gate.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEY}"})
+    assert reply.status_code == 200
+    assert reply.headers["x-tollkeeper-dropped"] == "evil??set-cookie: a=b ?"
+    assert "set-cookie" not in reply.headers
