@@ -69,20 +69,27 @@ class Gate:
 
 
 @asynccontextmanager
-async def mock() -> AsyncIterator[int]:
-    """The upstream, on core 0; its port."""
-    port = free_port()
+async def _announced(core: int, module: str, *arguments: int) -> AsyncIterator[int]:
+    """A program of the benchmark on one core, from its first line (it listens) to the end; its process id."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.mock", str(port), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", module, *map(str, arguments)), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
-    pin(child.pid, 0)
+    pin(child.pid, core)
     try:
         if child.stdout is not None:
             await child.stdout.readline()
-        yield port
+        yield child.pid
     finally:
         child.terminate()
         await child.wait()
+
+
+@asynccontextmanager
+async def mock() -> AsyncIterator[int]:
+    """The upstream, on core 0; its port."""
+    port = free_port()
+    async with _announced(0, "bench.mock", port):
+        yield port
 
 
 @asynccontextmanager
@@ -90,17 +97,8 @@ async def bare(upstream: int) -> AsyncIterator[Gate]:
     """The forwarder that checks nothing, on core 1."""
     port = free_port()
     begun = time.perf_counter()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.bare", str(port), str(upstream), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    pin(child.pid, 1)
-    try:
-        if child.stdout is not None:
-            await child.stdout.readline()
-        yield Gate(port, child.pid, time.perf_counter() - begun)
-    finally:
-        child.terminate()
-        await child.wait()
+    async with _announced(1, "bench.bare", port, upstream) as pid:
+        yield Gate(port, pid, time.perf_counter() - begun)
 
 
 @asynccontextmanager

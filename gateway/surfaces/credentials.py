@@ -9,8 +9,6 @@ from policies.types import Refusal
 
 EXPLICIT = "x-bf-vk"
 OTHERS = ("x-api-key", "x-goog-api-key", "api-key")
-CREDENTIAL_HEADERS = frozenset({EXPLICIT, *OTHERS, "authorization", "proxy-authorization", "cookie"})
-"""Never forwarded upstream as they came."""
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

@@ -5,7 +5,6 @@ Params and results are raw JSON; an outgoing message is put together from pieces
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -69,11 +68,6 @@ def decode(message: bytes) -> Incoming | None:
 
 def _given(raw: msgspec.Raw) -> msgspec.Raw | None:
     return raw if memoryview(raw).nbytes else None
-
-
-def encode_object(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    """An object of raw values."""
-    return msgspec.json.encode(fields)
 
 
 def encode_request(request_id: int, method: str, params: bytes) -> bytes:

@@ -15,8 +15,6 @@ import msgspec
 from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.seams import Era, MemberFault, Notification, RawObject
 
-PROTOCOL_FAULT = "member_invalid_reply"
-
 OnSessionNotification = Callable[[Notification], None]
 
 
