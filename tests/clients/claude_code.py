@@ -5,25 +5,14 @@ Environment and flags as its own documentation names them; nothing but loopback 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.clients.programs import run_program
+
 Era = Literal["modern", "legacy"]
-
-
-def client_program(name: str) -> str:
-    """A program that ``make test`` installed. Fails, and does not skip, when it is not there."""
-    root = os.environ.get("TOLLKEEPER_CLIENTS")
-    if root is None:
-        raise RuntimeError("TOLLKEEPER_CLIENTS is not set: run these tests with 'make test'")
-    path = Path(root) / "node_modules" / ".bin" / name
-    if not path.exists():
-        raise RuntimeError(f"{path} is missing: remove {root}/.installed and run 'make test'")
-    return str(path)
 
 
 @dataclass(frozen=True)
@@ -53,10 +42,6 @@ async def run_claude(
     entry = {"type": "http", "url": f"{address}/mcp", "headers": {"Authorization": f"Bearer {key}"}}
     servers.write_text(json.dumps({"mcpServers": {"tollkeeper": entry}}))
     environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "TERM": "dumb",
-        "LANG": "C.UTF-8",
         "IS_SANDBOX": "1",
         "ANTHROPIC_BASE_URL": f"{address}/anthropic",
         "ANTHROPIC_AUTH_TOKEN": key,
@@ -68,18 +53,10 @@ async def run_claude(
         **({"ANTHROPIC_MODEL": model} if model else {}),
         **({"MCP_PROTOCOL_NEGOTIATION": "legacy"} if era == "legacy" else {}),
     }
-    child = await asyncio.create_subprocess_exec(
-        client_program("claude"),
+    arguments = (
         *("-p", prompt, "--output-format", "json", "--mcp-config", str(servers), "--strict-mcp-config"),
         *("--allowedTools", allowed),
-        env=environment,
-        cwd=home,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(child.communicate(), 90)
-    if child.returncode not in (0, 1) or not out:
-        raise RuntimeError(f"Claude Code ended with {child.returncode}: {err.decode()[-2000:]}")
+    out = await run_program("claude", arguments, environment, home, (0, 1))
     result = json.loads(out)
     return ClaudeRun(result, result["session_id"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.clients.claude_code import client_program
+from tests.clients.programs import run_program
 
 _SETTINGS = """
 model = "{model}"
@@ -65,23 +63,9 @@ async def run_codex(address: str, key: str, home: Path, model: str, prompt: str)
     place.mkdir(parents=True, exist_ok=True)
     (place / "config.toml").write_text(_SETTINGS.format(model=model, address=address))
     environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
         "CODEX_HOME": str(place),
-        "TERM": "dumb",
-        "LANG": "C.UTF-8",
         "GATE_KEY": key,
     }
-    child = await asyncio.create_subprocess_exec(
-        client_program("codex"),
-        *("exec", "--skip-git-repo-check", "--json", prompt),
-        env=environment,
-        cwd=home,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(child.communicate(), 90)
-    if child.returncode != 0 or not out:
-        raise RuntimeError(f"Codex ended with {child.returncode}: {(out + err).decode()[-3000:]}")
+    arguments = ("exec", "--skip-git-repo-check", "--json", prompt)
+    out = await run_program("codex", arguments, environment, home)
     return CodexRun([json.loads(line) for line in out.splitlines() if line.startswith(b"{")])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.claude_code import Era, client_program, run_claude
+from tests.clients.claude_code import Era, run_claude
+from tests.clients.programs import client_program
 from tests.interaction.test_mcp_endpoint import free_port, wait_for_port
 from tests.peers.scripted_llm import ScriptedLLM, ToolStep
 from tests.support.gateway import ROOT, RunningGateway

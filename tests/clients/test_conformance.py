@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.claude_code import client_program
+from tests.clients.programs import client_program
 from tests.support.gateway import ROOT, RunningGateway
 from tests.support.key_proxy import KeyProxy
 from tests.support.services import python_server

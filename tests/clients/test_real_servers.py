@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.clients.claude_code import client_program
+from tests.clients.programs import client_program
 from tests.support.gateway import RunningGateway
 from tests.support.mcp_clients import ModernClient, connect
 
