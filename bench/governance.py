@@ -27,21 +27,22 @@ from tests.support.services import redis_server
 ROUNDS = 7
 NANO = 10**9
 KINDS: tuple[TierKind, ...] = ("key", "team", "customer", "provider")
-TIERS = [
+TIERS = tuple(
     Tier(
         TierId(kind, "bench"),
         (Budget(1_000_000 * NANO, Window(1, "M")),),
         (Rate("requests", 10**9, Window(1, "h")), Rate("tokens", 10**12, Window(1, "d"))),
     )
     for kind in KINDS
-]
+)
+OWN, TARGET = TIERS[:3], TIERS[3:]
 
 
 async def pairs(counters: Counters, count: int, mark: str) -> None:
     """Reserve and settle, one after the other."""
     for number in range(count):
         now = time.time_ns()
-        held = await counters.reserve(TIERS[:3], TIERS[3:], Need(f"{mark}{number}", 1_000, 100), now)
+        held = await counters.reserve(OWN, TARGET, Need(f"{mark}{number}", 1_000, 100), now)
         if isinstance(held, Hold):
             await counters.settle(held, 900, 90)
 

@@ -74,11 +74,11 @@ class LimitState:
 class Counters(Protocol):
     """Where usage is counted."""
 
-    async def meter(self, tiers: Sequence[Tier], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
+    async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
         """Count one call of these ``units`` on every tier, or on none if one has no room."""
 
     async def reserve(
-        self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], need: Need, now_ns: int
+        self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
         """Hold money, tokens and a parallel slot on all tiers or on none; ``target_tiers`` (a
         provider's own) also count the attempt as a request. Holds nothing if it is cancelled."""

@@ -12,117 +12,79 @@ from collections.abc import Sequence
 
 import msgspec
 
+from policies.accounts import Account, Payers, hold_room, request_room
 from policies.counters import Exhausted, Hold, LimitState, Need
-from policies.refusals import (
-    budget_exceeded,
-    call_too_large,
-    parallel_limited,
-    rate_limited,
-    run_limited,
-    run_over,
-)
-from policies.tiers import RUN, Budget, Rate, RateUnit, Tier, TierId, Window
-from policies.types import Refusal
-from policies.windows import Counter, counter
+from policies.tiers import Budget, Rate, RateUnit, Tier, TierId, Window
+from policies.windows import Counter
 
 RUN_CAPACITY = 100_000
 """Runs whose use is remembered; the longest idle one is forgotten first."""
+PAYERS_CAPACITY = 20_000
+"""Groups of tiers whose accounts are remembered."""
 
 
-class _Account:
-    """Live usage of one tier; outlives every edit of the tier's limits."""
+class _Taken(Hold, frozen=True):
+    """A hold that knows its accounts; they outlive every edit of their tiers' limits."""
 
-    __slots__ = ("_counters", "began_ns", "budgets", "held_cost", "held_tokens", "in_flight", "rates", "tier", "tokens")
+    accounts: Sequence[Account] = ()
 
-    def __init__(self, tier: Tier, now_ns: int) -> None:
-        # Usage by measure and window, also of windows that no limit asks about now: a limit that is
-        # taken away and put back has missed nothing.
-        self._counters: dict[str, dict[Window, Counter]] = {}
-        self.began_ns = now_ns
-        self.held_cost = 0
-        self.held_tokens = 0
-        self.in_flight = 0
-        if tier.id.kind == "run":
-            for measure in ("cost", "tool_calls", "model_calls"):
-                self.counter(measure, RUN, now_ns)
-        self.adopt(tier, now_ns)
 
-    def adopt(self, tier: Tier, now_ns: int) -> None:
-        """Take the limits of ``tier``, which is this account's tier, new or edited."""
-        self.tier = tier
-        self.budgets = [(budget, self.counter("cost", budget.window, now_ns)) for budget in tier.budgets]
-        limits = [(rate, self.counter(rate.unit, rate.window, now_ns)) for rate in tier.rates]
-        self.tokens = [(rate, used) for rate, used in limits if rate.unit == "tokens"]
-        self.rates = [(rate, used) for rate, used in limits if rate.unit != "tokens"]
-
-    def counter(self, measure: str, window: Window, now_ns: int) -> Counter:
-        counters = self._counters.setdefault(measure, {})
-        found = counters.get(window)
-        if found is None:
-            found = counters[window] = counter(window, now_ns)
-        return found
-
-    def counts(self, measure: str, window: Window) -> bool:
-        return window in self._counters.get(measure, ())
-
-    def count(self, measure: str, amount: int, at_ns: int) -> None:
-        """Count once per window, however many limits share it."""
-        counters = self._counters.get(measure)
-        if counters:
-            for used in counters.values():
-                used.add(amount, at_ns)
+_COST = ("cost",)
+_TOKENS = ("tokens",)
 
 
 class MemoryCounters:
     """Composed once per process."""
 
     def __init__(self) -> None:
-        self._accounts: dict[TierId, _Account] = {}
-        self._runs: OrderedDict[TierId, _Account] = OrderedDict()
+        self._accounts: dict[TierId, Account] = {}
+        self._runs: OrderedDict[TierId, Account] = OrderedDict()
         self._latest_ns = 0
+        self._payers: dict[tuple[int, int], Payers] = {}
+        self._adoptions = 0
 
-    async def meter(self, tiers: Sequence[Tier], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
+    async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
         now_ns = self._advance(now_ns)
-        accounts = [self._account(tier, now_ns) for tier in tiers]
+        accounts = self._found(tiers, (), now_ns).own
         for account in accounts:
-            refusal = _request_room(account, units, now_ns)
-            if refusal is not None:
-                return Exhausted(account.tier.id, refusal)
+            if account.gated:
+                refusal = request_room(account, units, now_ns)
+                if refusal is not None:
+                    return Exhausted(account.tier.id, refusal)
         for account in accounts:
-            for unit in units:
-                account.count(unit, 1, now_ns)
+            for used in account.of(units):
+                used.add(1, now_ns)
         return None
 
     async def reserve(
-        self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], need: Need, now_ns: int
+        self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
         now_ns = self._advance(now_ns)
         cost, tokens, slot = need.cost_nano, need.tokens, need.slot
-        own = [self._account(tier, now_ns) for tier in tiers]
-        target = [self._account(tier, now_ns) for tier in target_tiers]
-        for account in target:
-            refusal = _request_room(account, need.units, now_ns) or _hold_room(account, cost, tokens, slot, now_ns)
+        payers = self._found(tiers, target_tiers, now_ns)
+        for account in payers.target:
+            refusal = request_room(account, need.units, now_ns) or hold_room(account, cost, tokens, slot, now_ns)
             if refusal is not None:
                 return Exhausted(account.tier.id, refusal)
-        for account in own:
-            refusal = _hold_room(account, cost, tokens, slot, now_ns)
+        for account in payers.own:
+            refusal = hold_room(account, cost, tokens, slot, now_ns)
             if refusal is not None:
                 return Exhausted(account.tier.id, refusal)
-        for account in target:
-            for unit in need.units:
-                account.count(unit, 1, now_ns)
-        for account in (*own, *target):
+        for account in payers.target:
+            for used in account.of(need.units):
+                used.add(1, now_ns)
+        for account in payers.accounts:
             account.held_cost += cost
             account.held_tokens += tokens
             account.in_flight += slot
-        return Hold(need.hold_id, (*tiers, *target_tiers), cost, tokens, now_ns, slot)
+        return _Taken(need.hold_id, payers.tiers, cost, tokens, now_ns, slot, accounts=payers.accounts)
 
     async def extend(self, hold: Hold, cost_nano: int, tokens: int, now_ns: int) -> Hold | Exhausted:
         now_ns = self._advance(now_ns)
         more_cost, more_tokens = cost_nano - hold.cost_nano, tokens - hold.tokens
-        accounts = [self._account(tier, now_ns) for tier in hold.tiers]
+        accounts = _accounts_of(hold)
         for account in accounts:
-            refusal = _hold_room(account, more_cost, more_tokens, False, now_ns)
+            refusal = hold_room(account, more_cost, more_tokens, False, now_ns)
             if refusal is not None:
                 return Exhausted(account.tier.id, refusal)
         for account in accounts:
@@ -131,18 +93,16 @@ class MemoryCounters:
         return msgspec.structs.replace(hold, cost_nano=cost_nano, tokens=tokens)
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
-        for tier in hold.tiers:
-            # By name: the tier may have been edited since, and its present limits count this too.
-            account = self._accounts.get(tier.id) or self._runs.get(tier.id)
-            if account is None:  # a run that was forgotten since
-                continue
+        for account in _accounts_of(hold):
             account.held_cost -= hold.cost_nano
             account.held_tokens -= hold.tokens
             account.in_flight -= hold.slot
             if cost_nano:
-                account.count("cost", cost_nano, hold.taken_ns)
+                for used in account.of(_COST):
+                    used.add(cost_nano, hold.taken_ns)
             if tokens:
-                account.count("tokens", tokens, hold.taken_ns)
+                for used in account.of(_TOKENS):
+                    used.add(tokens, hold.taken_ns)
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
         now_ns = self._advance(now_ns)
@@ -187,14 +147,34 @@ class MemoryCounters:
         self._latest_ns = max(self._latest_ns, now_ns)
         return self._latest_ns
 
-    def _account(self, tier: Tier, now_ns: int) -> _Account:
+    def _found(self, own: tuple[Tier, ...], target: tuple[Tier, ...], now_ns: int) -> Payers:
+        """By the tuples' identity: they are made when a configuration is loaded. A run's are not, and not kept."""
+        place = id(own), id(target)
+        found = self._payers.get(place)
+        if (
+            found is not None
+            and found.own_tiers is own
+            and found.target_tiers is target
+            and found.adoptions == self._adoptions
+        ):
+            return found
+        found = Payers(own, target, lambda tier: self._account(tier, now_ns))
+        found.adoptions = self._adoptions
+        if not any(tier.id.kind == "run" for tier in found.tiers):
+            if len(self._payers) >= PAYERS_CAPACITY:
+                self._payers.clear()
+            self._payers[place] = found
+        return found
+
+    def _account(self, tier: Tier, now_ns: int) -> Account:
         accounts = self._runs if tier.id.kind == "run" else self._accounts
         account = accounts.get(tier.id)
         if account is None:
-            account = accounts[tier.id] = _Account(tier, now_ns)
+            account = accounts[tier.id] = Account(tier, now_ns)
             self._forget_runs()
         elif account.tier is not tier:
             account.adopt(tier, now_ns)
+            self._adoptions += 1
         if tier.id.kind == "run":
             self._runs.move_to_end(tier.id)
         return account
@@ -208,42 +188,15 @@ class MemoryCounters:
             del self._runs[oldest]
 
 
+def _accounts_of(hold: Hold) -> Sequence[Account]:
+    if not isinstance(hold, _Taken):
+        raise TypeError("a hold is settled where it was taken")
+    return hold.accounts
+
+
 def _limit(tier: Tier, measure: str, limit: Budget | Rate, used: Counter, held: int, now_ns: int) -> LimitState:
     top = limit.limit_nano if isinstance(limit, Budget) else limit.limit
     resets = used.reset_at(now_ns)
     if resets is not None and resets <= now_ns:
         resets = None  # nothing is counted
     return LimitState(tier.id, measure, limit.window, top, used.used(now_ns), held, resets)
-
-
-def _request_room(account: _Account, units: Sequence[RateUnit], now_ns: int) -> Refusal | None:
-    tier = account.tier
-    if tier.lifetime_ns is not None and now_ns > account.began_ns + tier.lifetime_ns:
-        return run_over(tier.id, tier.lifetime_ns, account.began_ns)
-    for rate, used in account.rates:
-        if rate.unit in units and (count := used.used(now_ns)) >= rate.limit:
-            room_at = used.room_at(now_ns, 1, rate.limit)
-            if room_at is None:
-                return run_limited(tier.id, rate.unit, rate.limit, count)
-            return rate_limited(tier.id, rate, count, room_at, now_ns)
-    return None
-
-
-def _hold_room(account: _Account, cost_nano: int, tokens: int, slot: bool, now_ns: int) -> Refusal | None:
-    tier = account.tier
-    if slot and tier.parallel is not None and account.in_flight >= tier.parallel:
-        return parallel_limited(tier.id, tier.parallel)
-    if cost_nano:
-        for budget, money in account.budgets:
-            taken = money.used(now_ns) + account.held_cost
-            if taken + cost_nano > budget.limit_nano:
-                return budget_exceeded(tier.id, budget, taken, cost_nano, money.reset_at(now_ns))
-    if tokens:
-        for rate, used in account.tokens:
-            spent = used.used(now_ns) + account.held_tokens
-            if tokens > rate.limit:
-                return call_too_large(tier.id, rate, tokens)
-            if spent + tokens > rate.limit:
-                room_at = used.room_at(now_ns, tokens, rate.limit)
-                return rate_limited(tier.id, rate, spent, now_ns if room_at is None else room_at, now_ns)
-    return None

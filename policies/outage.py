@@ -47,13 +47,13 @@ class OutageCounters:
         self._shared = shared
         self._share = share
         self._local = MemoryCounters()
-        self._scaled: dict[Tier, Tier] = {}
+        self._scaled: dict[tuple[Tier, ...], tuple[Tier, ...]] = {}
         self._pending: deque[tuple[Hold, int, int]] = deque(maxlen=PENDING)
         self._probing: asyncio.Task[None] | None = None
         self.failing: str | None = None
         """Why the store does not answer; ``None`` while it does."""
 
-    async def meter(self, tiers: Sequence[Tier], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
+    async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
         answer = await self._ask(lambda: self._shared.meter(tiers, units, now_ns))
         if not isinstance(answer, CountersUnavailable):
             return answer
@@ -62,7 +62,7 @@ class OutageCounters:
         return await self._local.meter(self._scale(tiers), units, now_ns)
 
     async def reserve(
-        self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], need: Need, now_ns: int
+        self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
         answer = await self._ask(lambda: self._shared.reserve(tiers, target_tiers, need, now_ns))
         if not isinstance(answer, CountersUnavailable):
@@ -80,12 +80,11 @@ class OutageCounters:
             if not isinstance(answer, CountersUnavailable):
                 return answer
             return Exhausted(None, counters_unavailable())
-        grown = await self._local.extend(self._as_local(hold), cost_nano, tokens, now_ns)
-        return grown if isinstance(grown, Exhausted) else msgspec.structs.replace(grown, tiers=hold.tiers, local=True)
+        return await self._local.extend(hold, cost_nano, tokens, now_ns)
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         if hold.local:
-            await self._local.settle(self._as_local(hold), cost_nano, tokens)
+            await self._local.settle(hold, cost_nano, tokens)
         elif not isinstance(await self._ask(lambda: self._shared.settle(hold, cost_nano, tokens)), CountersUnavailable):
             return
         self._pending.append((hold, cost_nano, tokens))
@@ -94,7 +93,7 @@ class OutageCounters:
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
         answer = await self._ask(lambda: self._shared.state(tiers, now_ns))
         if isinstance(answer, CountersUnavailable):
-            return await self._local.state(self._scale(tiers), now_ns)
+            return await self._local.state(self._scale(tuple(tiers)), now_ns)
         return answer
 
     async def stop(self) -> None:
@@ -139,13 +138,13 @@ class OutageCounters:
         if not self._local.busy():
             self._local = MemoryCounters()
 
-    def _as_local(self, hold: Hold) -> Hold:
-        return msgspec.structs.replace(hold, tiers=tuple(self._scale(hold.tiers)))
-
-    def _scale(self, tiers: Sequence[Tier]) -> list[Tier]:
-        if len(self._scaled) > 20_000:
-            self._scaled.clear()
-        return [self._scaled.get(tier) or self._scaled.setdefault(tier, self._smaller(tier)) for tier in tiers]
+    def _scale(self, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        found = self._scaled.get(tiers)
+        if found is None:
+            if len(self._scaled) > 20_000:
+                self._scaled.clear()
+            found = self._scaled[tiers] = tuple(map(self._smaller, tiers))
+        return found
 
     def _smaller(self, tier: Tier) -> Tier:
         """The same tier with a share of its limits: at least one call, never more than the limit."""

@@ -132,13 +132,13 @@ class RedisCounters:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def meter(self, tiers: Sequence[Tier], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
+    async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
         compiled = [self._compile(tier, now_ns) for tier in tiers]
         answer = await self._run("meter", compiled, now_ns, {"units": list(units)})
         return _exhausted(compiled, answer, 0, 0, now_ns)
 
     async def reserve(
-        self, tiers: Sequence[Tier], target_tiers: Sequence[Tier], need: Need, now_ns: int
+        self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
         compiled = [self._compile(tier, now_ns) for tier in (*tiers, *target_tiers)]
         given = {

@@ -56,7 +56,7 @@ class Script:
 
     def __init__(self, counters: Counters, tiers: list[Tier]) -> None:
         self.counters = counters
-        self.own, self.target = tiers[:-1], tiers[-1:]
+        self.own, self.target = tuple(tiers[:-1]), tuple(tiers[-1:])
         self.now = self.latest = START_NS
         self.holds: list[Hold] = []
         self.said: list[Any] = []
@@ -89,7 +89,7 @@ class Script:
         if isinstance(answer, Exhausted):
             self.said.append((str(answer.tier), answer.refusal.code, answer.refusal.details.get("used_nano")))
         else:
-            self.said.append(type(answer).__name__)
+            self.said.append("held" if isinstance(answer, Hold) else answer)
 
     async def use(self) -> list[Any]:
         states = await self.counters.state([*self.own, *self.target], self.now)
