@@ -1,11 +1,10 @@
 """A flight: a dispatched call that outlives its request.
 
-One owned task, any number of listeners, a deadline. What the executor emits (response heads, chunks,
-notifications: opaque to the core) reaches every listener in order; the flight's result is what its
-work returns. A listener that leaves takes nothing from the others. The last one that leaves cancels
-the flight, unless its protocol says that leaving is not cancelling (``on_abandon="keep"``): then it
-runs to its end or its deadline. Work that begins to settle calls ``land``: from then on nothing
-cancels it.
+One task, any number of listeners, an end that may come from outside (``policies.deadlines``). What the executor emits
+(response heads, chunks, notifications: opaque to the core) reaches every listener in order; the flight's result is what
+its work returns. A listener that leaves takes nothing from the others. The last one that leaves cancels the flight,
+unless its protocol says that leaving is not cancelling (``on_abandon="keep"``): then it runs to its end or its
+deadline. Work that begins to settle calls ``land``: from then on nothing cancels it.
 
 Back-pressure: ``emit`` never blocks; an executor that emits streams awaits ``room()`` between reads,
 which waits while a listener is more than ``BACKLOG_BYTES`` behind. Those who joined somebody else's flight
@@ -22,7 +21,7 @@ from typing import Generic, Literal, Protocol, TypeVar, cast
 R = TypeVar("R")
 
 OnAbandon = Literal["cancel", "keep"]
-CancelReason = Literal["caller", "shutdown"]
+CancelReason = Literal["caller", "shutdown", "deadline"]
 
 BACKLOG_BYTES = 256 * 1024
 HISTORY_BYTES = 1024 * 1024
@@ -49,7 +48,7 @@ class Listener:
         while not self._events:
             if self.left or self._flight.done:
                 return None
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._flight.loop.create_future()
             try:
                 await self._waiter
             finally:
@@ -119,6 +118,7 @@ class Flight(Generic[R]):
         "_room",
         "_task",
         "cancelled",
+        "loop",
         "on_abandon",
     )
 
@@ -128,6 +128,7 @@ class Flight(Generic[R]):
         self._history_bytes = 0
         self.on_abandon = on_abandon
         """What the last listener's leaving means; it may change while a call waits for an answer."""
+        self.loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._result: R | None = None
         self._failure: BaseException | None = None
@@ -139,7 +140,7 @@ class Flight(Generic[R]):
         """Who asked for the end before the work began to settle."""
 
     def start(self, work: Callable[[Flight[R]], Awaitable[R]]) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task = self.loop.create_task(self._run(work))
 
     def listen(self, *, follows: bool = False) -> Listener:
         """Join; a flight made with ``replay=True`` hands a late listener all that was emitted. ``follows``: on
@@ -165,7 +166,7 @@ class Flight(Generic[R]):
     async def room(self) -> None:
         """Wait until no listener is more than ``BACKLOG_BYTES`` behind."""
         while any(listener.backlog > BACKLOG_BYTES for listener in self._listeners if not listener.follows):
-            self._room = asyncio.get_running_loop().create_future()
+            self._room = self.loop.create_future()
             try:
                 await self._room
             finally:
@@ -196,7 +197,11 @@ class Flight(Generic[R]):
         self.cancelled = reason
         # Not at once: a task that is cancelled before its first step never runs its work, and what the
         # work would have settled would stay open.
-        asyncio.get_running_loop().call_soon(self._interrupt, self._task)
+        self.loop.call_soon(self._interrupt, self._task)
+
+    def expire(self) -> None:
+        """It has taken too long."""
+        self.cancel("deadline")
 
     def land(self) -> None:
         """Said by the work when it begins to settle: a cancellation now would leave the books open."""

@@ -10,6 +10,7 @@ import msgspec
 
 from policies.counters import Counters, Exhausted, Hold
 from policies.dispatch import Attempt, Target
+from policies.ledger import LedgerRow
 from policies.settlement import BYTES_PER_TOKEN
 from policies.tiers import Tier
 from policies.types import Estimate
@@ -39,10 +40,12 @@ def amounts(target: Target, estimate: Estimate, *, strict: bool) -> tuple[int, i
 class Holding:
     """Grows a hold. One per attempt; the passage settles what ``hold`` is in the end."""
 
-    __slots__ = ("_counters", "_cut", "_price", "_step", "_top", "estimate", "hold")
+    __slots__ = ("_counters", "_cut", "_price", "_step", "_top", "estimate", "hold", "opened")
 
     def __init__(self, counters: Counters, target: Target, hold: Hold, estimate: Estimate, *, cut: bool) -> None:
         self.hold = hold
+        self.opened: LedgerRow | None = None
+        """The row that the journal has of it."""
         self.estimate = estimate
         self._counters = counters
         self._price = target.price

@@ -15,13 +15,14 @@ from typing import TypeVar
 import structlog
 
 from policies.journal import Journal
-from policies.ledger import LedgerRow, OpenEntry
+from policies.ledger import LedgerRow
 from policies.ledger_queries import LedgerStore, StoreUnavailable
 
 log = structlog.get_logger("tollkeeper.ledger")
 
-BATCH_ROWS = 1_000
-BATCH_S = 0.2
+BATCH_ROWS = 5_000
+BATCH_S = 0.5
+"""Rows gather for so long: of a larger batch, more rows share a page of the database's log and a commit."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 FOLLOWER_ROWS = 10_000
@@ -83,8 +84,8 @@ class JournaledLedger:
         self.failing: str | None = None
         """Why the store does not take rows; ``None`` while it does."""
 
-    def open(self, entry: OpenEntry) -> None:
-        self._journal.open(entry.row)
+    def open(self, row: LedgerRow) -> None:
+        self._journal.open(row)
 
     def record(self, row: LedgerRow) -> None:
         self._journal.close_attempt(row)

@@ -99,18 +99,12 @@ def requests_of(row: LedgerRow, tier: str) -> int:
     return int(row.attempt == 1)
 
 
-class OpenEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Written to the journal before an attempt leaves: the row that stands if the process dies now."""
-
-    row: LedgerRow
-    """Outcome ``interrupted``, charged with the hold's estimate."""
-
-
 class Ledger(Protocol):
     """What the passage needs of a ledger."""
 
-    def open(self, entry: OpenEntry) -> None:
-        """Journal that an attempt is about to leave."""
+    def open(self, row: LedgerRow) -> None:
+        """Journal, before an attempt leaves, the row that stands if the process dies now: outcome ``interrupted``,
+        charged with the hold's estimate."""
 
     def record(self, row: LedgerRow) -> None:
         """Journal and queue a finished row; closes the entry of the same ``(call_id, attempt)``."""

@@ -24,12 +24,13 @@ import msgspec
 from policies.caching.cache import Cache
 from policies.caching.vocabulary import OFF, Plan, Query, Wish, asked_of
 from policies.counters import REQUESTS, Counters, Hold, Need
+from policies.deadlines import Deadlines
 from policies.dispatch import Attempt, Dispatch, Target
 from policies.expectation import ExpectedOutput
 from policies.flight import Flight, report_defect
 from policies.holding import Holding, amounts, any_strict
 from policies.identity import VirtualKey
-from policies.ledger import Ledger, OpenEntry
+from policies.ledger import Ledger
 from policies.look_up import Entered, LookUp
 from policies.refusals import max_tokens_required
 from policies.rows import open_row, refused_row, settled_row
@@ -77,6 +78,7 @@ class Passage:
         self._expected = ExpectedOutput()
         self.look_up = LookUp(cache, ledger, tool_uses, clock) if cache is not None else None
         self._flights: set[Flight[Settled]] = set()
+        self._deadlines = Deadlines()
         self._stranger_second = 0
         self._stranger_rows = 0
 
@@ -109,12 +111,12 @@ class Passage:
         return await self._depart(trip)
 
     async def _depart(self, trip: Trip) -> Flight[Settled] | Refusal:
-        trip.began_s = asyncio.get_running_loop().time()
         reserved = await self._reserve(trip, 1, trip.targets)
         if isinstance(reserved, Refusal):
             return self._refuse(trip.key, trip.call, reserved, metered=True)
         flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=trip.shared)
         self._flights.add(flight)
+        trip.ends_s = self._deadlines.watch(flight, trip.terms.deadline_s)
         flight.start(lambda _: self._fly(flight, trip, reserved))
         return flight
 
@@ -212,6 +214,7 @@ class Passage:
         finally:
             flight.land()
             self._flights.discard(flight)
+            self._deadlines.forget(flight, trip.terms.deadline_s)
             if self.look_up is not None:
                 self.look_up.landed(trip, flight, settled)
 
@@ -234,7 +237,7 @@ class Passage:
         """Pause before a retry; false if the call was taken back meanwhile, or would end before it."""
         if not pause_s:
             return True
-        if trip.left_s() <= pause_s:
+        if trip.ends_s - flight.loop.time() <= pause_s:
             return False
         flight.take_off()
         try:
@@ -255,7 +258,7 @@ class Passage:
         attempt.covered_bytes = holding.covered_bytes()
         attempt.grow = lambda: self._grow(attempt, holding)
         try:
-            self._ledger.open(OpenEntry(row=open_row(attempt, holding.hold, holding.estimate)))
+            self._open(attempt, holding)
             outcome = await self._dispatch(flight, trip, attempt)
         except Exception as defect:  # noqa: BLE001 - supervision boundary: the caller gets an outcome, the operator a log
             report_defect(f"call {attempt.call.context.call_id} failed inside the gate", defect)
@@ -270,27 +273,29 @@ class Passage:
         goes_on = await holding.grow(attempt, self._clock())
         if holding.hold is not before:
             # If the process dies now, what was held last is what the call is charged.
-            self._ledger.open(OpenEntry(row=open_row(attempt, holding.hold, holding.estimate)))
+            self._open(attempt, holding)
         return goes_on
 
+    def _open(self, attempt: Attempt, holding: Holding) -> None:
+        holding.opened = open_row(attempt, holding.hold, holding.estimate)
+        self._ledger.open(holding.opened)
+
     async def _dispatch(self, flight: Flight[Settled], trip: Trip, attempt: Attempt) -> Outcome:
-        """Make the attempt, within its deadline, unless it is cancelled."""
+        """Make the attempt, unless it is cancelled."""
         try:
-            async with asyncio.timeout(max(0.0, trip.left_s())) as deadline:
-                return await trip.dispatch.run(attempt)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            return _timed_out(trip.terms.deadline_s)
+            return await trip.dispatch.run(attempt)
         except asyncio.CancelledError as stray:
             if flight.cancelled is None and not _cancelling():
                 raise RuntimeError("the executor raised a cancellation that nobody asked for") from stray
+            if flight.cancelled == "deadline":
+                return _timed_out(trip.terms.deadline_s)
             return _CANCELLED if flight.cancelled == "caller" else _STOPPED
 
     async def _settle(self, attempt: Attempt, holding: Holding, outcome: Outcome) -> Settled:
         charged = charge(attempt, holding.estimate, outcome)
         hold = holding.hold
-        row = settled_row(attempt, hold, outcome, charged, self._clock())
+        opened = holding.opened or open_row(attempt, hold, holding.estimate)
+        row = settled_row(opened, attempt, outcome, charged, self._clock())
         try:
             self._ledger.record(row)
         finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from policies.caching.vocabulary import Found
 from policies.counters import Hold
 from policies.dispatch import Attempt
@@ -66,23 +68,17 @@ def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
     )
 
 
-def settled_row(attempt: Attempt, hold: Hold, outcome: Outcome, charged: Charge, now_ns: int) -> LedgerRow:
-    """The final row of an attempt."""
-    started = attempt.call.context.started_ns
+def settled_row(opened: LedgerRow, attempt: Attempt, outcome: Outcome, charged: Charge, now_ns: int) -> LedgerRow:
+    """The final row of an attempt, in the place of the one that was ``opened``."""
+    started = opened.started_ns
     usage = charged.usage
     answered = attempt.answered_ns or now_ns
     sent = attempt.sent_ns or answered
-    price = attempt.target.price
-    return LedgerRow(
-        **_identity(attempt.key, attempt.call),
-        attempt=attempt.number,
+    return msgspec.structs.replace(
+        opened,
         duration_us=max(0, now_ns - started) // 1000,
         overhead_us=max(0, (sent - started) + (now_ns - answered)) // 1000,
         first_byte_us=max(0, attempt.first_byte_ns - started) // 1000 if attempt.first_byte_ns else None,
-        provider=attempt.target.owner,
-        account=attempt.target.account or None,
-        upstream=attempt.target.name,
-        reason=attempt.reason,
         outcome=outcome.kind,
         code=outcome.code,
         status=outcome.status,
@@ -94,14 +90,11 @@ def settled_row(attempt: Attempt, hold: Hold, outcome: Outcome, charged: Charge,
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cost_nano=charged.cost_nano,
-        held_nano=hold.cost_nano,
         basis=charged.basis,
-        price_source=price.source,
-        warning=price.warning if charged.cost_nano else None,
+        warning=attempt.target.price.warning if charged.cost_nano else None,
         upstream_request_id=outcome.upstream_request_id,
         cache=attempt.cache,
         cache_id=attempt.cache_id,
-        tiers=(*attempt.key.tier_names, *[tier.label for tier in attempt.target.tiers]),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,12 +44,8 @@ class Trip(msgspec.Struct):
     plan: Plan = OFF
     likeness: Likeness | None = None
     """What the semantic layer knows of it, to be kept with its answer."""
-    began_s: float = 0.0
-    """When it departed, by the loop's clock: the deadline is that of all attempts together."""
-
-    def left_s(self) -> float:
-        """Seconds until the deadline."""
-        return self.began_s + self.terms.deadline_s - asyncio.get_running_loop().time()
+    ends_s: float = 0.0
+    """The deadline, by the loop's clock: that of all attempts together."""
 
     @property
     def query(self) -> Query | None:

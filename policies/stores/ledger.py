@@ -11,7 +11,6 @@ import binascii
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -40,8 +39,8 @@ ROWS_AT_ONCE = 50
 """Rows of one INSERT. A driver gives the interpreter's lock away in every statement; a statement per row would hand it
 to and fro between the writer's thread and the calls, which costs both more than the rows."""
 
-_PLAIN = [column.name for column in ledger.columns if column.name != "tiers"]
-_plain = attrgetter(*_PLAIN)
+_COLUMNS = LedgerRow.__struct_fields__
+"""``tiers`` is the last."""
 _SUMS = ("cost_nano", "tokens", "requests")
 _ORDER = (ledger.c.started_ns, ledger.c.call_id, ledger.c.attempt)
 _TOKENS = (
@@ -56,8 +55,8 @@ class RelationalLedger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         mark = "?" if engine.dialect.name == "sqlite" else "%s"
-        names = ", ".join(engine.dialect.identifier_preparer.quote(name) for name in (*_PLAIN, "tiers"))
-        marks = f"({', '.join([mark] * (len(_PLAIN) + 1))})"
+        names = ", ".join(map(engine.dialect.identifier_preparer.quote, _COLUMNS))
+        marks = f"({', '.join([mark] * len(_COLUMNS))})"
         # The driver's own statement: SQLAlchemy's costs as much CPU per row as the rest of a call's accounting.
         self._append = f"INSERT INTO ledger ({names}) VALUES {marks}"  # noqa: S608 - names of our own columns
         self._append_many = f"{self._append}{f', {marks}' * (ROWS_AT_ONCE - 1)}"
@@ -249,7 +248,8 @@ def _groups(rows: Iterable[LedgerRow]) -> Collection[_Group]:
 
 
 def _parameters(row: LedgerRow) -> tuple[Any, ...]:
-    return (*_plain(row), _tiers_text(row.tiers))
+    values = msgspec.structs.astuple(row)
+    return (*values[:-1], _tiers_text(values[-1]))
 
 
 @lru_cache(maxsize=4_096)

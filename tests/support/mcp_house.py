@@ -36,7 +36,7 @@ from policies.admission import Grants
 from policies.egress import Timeouts, Trust
 from policies.grants import EVERYTHING
 from policies.identity import Directory, VirtualKey
-from policies.ledger import LedgerRow, OpenEntry
+from policies.ledger import LedgerRow
 from policies.memory_counters import MemoryCounters
 from policies.passage import Passage
 from policies.pricing import FREE
@@ -156,7 +156,7 @@ class CountedBooks:
     opened: int = 0
     recorded: int = 0
 
-    def open(self, entry: OpenEntry) -> None:
+    def open(self, row: LedgerRow) -> None:
         self.opened += 1
 
     def record(self, row: LedgerRow) -> None:

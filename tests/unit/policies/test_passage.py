@@ -14,7 +14,7 @@ from policies.caching.vocabulary import Bypass, Kept
 from policies.dispatch import Attempt, Following, Target
 from policies.flight import Flight
 from policies.identity import VirtualKey
-from policies.ledger import LedgerRow, OpenEntry
+from policies.ledger import LedgerRow
 from policies.memory_counters import MemoryCounters
 from policies.passage import STRANGER_ROWS, Passage
 from policies.pricing import Price, Rates, per_call, per_million
@@ -38,8 +38,8 @@ class Books:
         self.opened: list[LedgerRow] = []
         self.rows: list[LedgerRow] = []
 
-    def open(self, entry: OpenEntry) -> None:
-        self.opened.append(entry.row)
+    def open(self, row: LedgerRow) -> None:
+        self.opened.append(row)
 
     def record(self, row: LedgerRow) -> None:
         self.rows.append(row)
