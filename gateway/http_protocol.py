@@ -5,17 +5,20 @@ written in one turn of the loop leaves together; nothing waits for more than the
 
 ASGI tells of a disconnect only to a task that waits in ``receive``: a task per call, made to be cancelled. Here a
 request's scope holds, as the extension ``tollkeeper.departure``, where to ask for a call back.
+
+A whole answer can be given at once (``tollkeeper.answer``): uvicorn's ``send`` takes two messages for it and searches
+every header's name and value on its own. Here the whole head is looked at once for what would end a line early.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gateway.surfaces.http import DEPARTURE
+from gateway.surfaces.http import ANSWER, DEPARTURE, Field, Scope
 
 
 class OneWriteTransport:
@@ -32,6 +35,14 @@ class OneWriteTransport:
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
+
+    def writelines(self, parts: list[bytes]) -> None:
+        """At once, after what waits."""
+        if self._parts:
+            parts = [*self._parts, *parts]
+            self._parts = []
+        if not self._transport.is_closing():
+            self._transport.writelines(parts)
 
     def close(self) -> None:
         self._flush()
@@ -63,7 +74,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {DEPARTURE: self.when_lost}  # type: ignore[dict-item]
+        self.scope["extensions"] = {DEPARTURE: self.when_lost, ANSWER: self.answer}  # type: ignore[dict-item]
 
     def when_lost(self, watch: Callable[[], None] | None) -> None:
         """Call ``watch`` when the client's connection is gone; ``None``: nobody wants to know any more."""
@@ -73,3 +84,34 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._watch = watch
         if watch is not None:
             self.flow.resume_reading()  # a large body stopped it, and who does not read sees no end
+
+    def answer(self, scope: Scope, status: int, fields: Sequence[Field], body: bytes) -> bool:
+        """Write a whole answer as uvicorn would, in one piece. False: it must be sent message by message, because one
+        has begun, a next request waits behind it, the client reads too slowly, or asks for the head alone. Raises
+        ``ValueError`` for a header that would end its line."""
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.response_started or self.flow.write_paused or scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True
+        head = _head_of(status, fields, len(body), cycle)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.writelines([head, body])
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
+
+
+def _head_of(status: int, fields: Sequence[Field], length: int, cycle: RequestResponseCycle) -> bytes:
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
+    lines.append(f"content-length: {length}\r\n")
+    if not cycle.keep_alive:
+        lines.append("connection: close\r\n")
+    text = "".join(lines).encode("latin-1")
+    if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+        raise ValueError("a header of an answer holds a line break or a zero")
+    defaults = [b"%s: %s\r\n" % default for default in cycle.default_headers]
+    return b"".join((STATUS_LINE[status], *defaults, text, b"\r\n"))

@@ -21,8 +21,8 @@ TYPE = "x-bf-cache-type"
 NO_STORE = "x-bf-cache-no-store"
 TAGS = "x-tollkeeper-cache-tags"
 CONTROL = "cache-control"
-SAID = b"x-tollkeeper-cache"
-SHARED = b"exact; coalesced"
+SAID = "x-tollkeeper-cache"
+SHARED = "exact; coalesced"
 """An identical call was under way: both were answered by one."""
 
 MOST_TAGS = 16
@@ -67,17 +67,17 @@ def wish_of(headers: Mapping[str, str]) -> Wish | Refusal:
     )
 
 
-def said_before(plan: Plan) -> bytes:
+def said_before(plan: Plan) -> str:
     """The header's value for a call that travels."""
-    return str(plan).encode() if isinstance(plan, Bypass) else b"miss"
+    return str(plan) if isinstance(plan, Bypass) else "miss"
 
 
-def said_of(row: LedgerRow) -> bytes:
+def said_of(row: LedgerRow) -> str:
     """The header's value for a call that the cache answered, from its row."""
     layer, _, similarity = (row.cache or "miss").partition(":")
     if layer == "coalesced":
         return SHARED
-    return f"{layer}; similarity={similarity}".encode() if similarity else layer.encode()
+    return f"{layer}; similarity={similarity}" if similarity else layer
 
 
 def _ttl(text: str | None) -> int | str | None:

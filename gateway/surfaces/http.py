@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,9 +19,24 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Field = tuple[str, str]
+"""A header of an answer, in characters of Latin-1."""
+
+
+class Client(NamedTuple):
+    """One request's two ends, as ASGI gives them."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+
 
 DEPARTURE = "tollkeeper.departure"
 """The ASGI extension of our server's protocol: a function that takes what to call when the client has gone."""
+
+ANSWER = "tollkeeper.answer"
+"""The ASGI extension of our server's protocol: a function that takes a whole answer (scope, status, fields,
+body) and says whether it could give it."""
 
 JSON: Header = (b"content-type", b"application/json")
 SSE_HEADERS: tuple[Header, ...] = (
@@ -88,6 +103,14 @@ async def send_bytes(send: Send, status: int, headers: Iterable[Header], body: b
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer(client: Client, status: int, fields: Sequence[Field], body: bytes) -> None:
+    """A complete answer, in one piece where the server can."""
+    at_once = client.scope.get("extensions", {}).get(ANSWER)
+    if at_once is None or not at_once(client.scope, status, fields, body):
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+        await send_bytes(client.send, status, headers, body)
 
 
 async def send_json(

@@ -125,10 +125,11 @@ class McpCalls:
             await _answer(exchange, of_refusal(asked, entered))
             return
         if isinstance(entered, Settled):
-            await _answer(exchange, of_settled(asked, entered), ((SAID, said_of(entered.row)),))
+            await _answer(exchange, of_settled(asked, entered), ((SAID.encode(), said_of(entered.row).encode()),))
             settled = entered
         else:
-            said = () if plan == OFF else ((SAID, SHARED if isinstance(entered, Follower) else said_before(plan)),)
+            word = SHARED if isinstance(entered, Follower) else said_before(plan)
+            said = () if plan == OFF else ((SAID.encode(), word.encode()),)
             stream = CallStream(exchange, asked, making.message, said)
             asking: Asking = _Unasked()
             if isinstance(entered, Flight):

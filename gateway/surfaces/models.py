@@ -15,16 +15,18 @@ from gateway.surfaces.credentials import identify
 from gateway.surfaces.fallbacks import with_fallbacks
 from gateway.surfaces.http import (
     BodyTooLarge,
+    Client,
     ClientGone,
     Departure,
+    Field,
     Header,
     Receive,
     Scope,
     Send,
+    answer,
     end_stream,
     headers_of,
     read_body,
-    send_bytes,
     send_chunk,
     start_stream,
 )
@@ -67,17 +69,18 @@ class ModelSurface:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_ns = self._front.clock()
+        client = Client(scope, receive, send)
         headers = headers_of(scope)
         context = self._context(headers, started_ns)
         key = identify(self._front.directory, headers)
         if isinstance(key, Refusal):
-            await self._refuse(send, context, None, "", key)
+            await self._refuse(client, context, None, "", key)
             return
         request = await self._read(scope, receive, headers)
         if request is None:
             return
         if isinstance(request, Refusal):
-            await self._refuse(send, context, key, "", request)
+            await self._refuse(client, context, key, "", request)
             return
         call = ModelCall(
             context=context,
@@ -90,32 +93,35 @@ class ModelSurface:
         dispatch = self._executor.dispatch(self._dialect, request, headers, query, context.run)
         wish = wish_of(headers)
         if isinstance(wish, Refusal):
-            await self._refuse(send, context, key, request.model, wish)
+            await self._refuse(client, context, key, request.model, wish)
             return
         passage = self._front.passage
         plan = passage.plan(key, call, dispatch, wish)
         entered = await passage.enter(key, call, dispatch, self._front.terms, plan)
         if isinstance(entered, Refusal):
-            await self._answer_refusal(send, context, entered)
+            await self._answer_refusal(client, context, entered)
             return
         if isinstance(entered, Settled):
-            await self._send_reply(send, entered, (_call_id(context), (SAID, said_of(entered.row))))
+            await self._send_reply(client, entered, (_call_id(context), (SAID, said_of(entered.row))))
             return
         said = SHARED if isinstance(entered, Follower) else said_before(plan)
         async with Departure(receive, entered.listen(), scope) as listener:
-            await self._relay(send, entered, listener, (_call_id(context), (SAID, said)))
+            await self._relay(client, entered, listener, (_call_id(context), (SAID, said)))
 
-    async def _relay(self, send: Send, flight: Journey[Settled], listener: Listener, own: tuple[Header, ...]) -> None:
+    async def _relay(
+        self, client: Client, flight: Journey[Settled], listener: Listener, own: tuple[Field, ...]
+    ) -> None:
         """Write the flight's events, or its finished reply. ``own``: the gate's own headers."""
+        send = client.send
         head = await listener.get()
         if listener.left:
             return
         if head is None:
-            await self._send_reply(send, await flight.wait(), own)
+            await self._send_reply(client, await flight.wait(), own)
             return
         if not isinstance(head, StreamHead):
             raise TypeError(f"a stream began with {type(head).__name__}")
-        await start_stream(send, head.status, (*_raw(head.headers), *own))
+        await start_stream(send, head.status, _raw((*head.headers, *own)))
         with KeepAlive(listener, self._front.keep_alive_s) as alive:
             while (chunk := await listener.get()) is not None:
                 if not isinstance(chunk, bytes):
@@ -130,28 +136,28 @@ class ModelSurface:
             send, self._dialect.error_event(outcome.code or "", outcome.message or "") if cut_here else b""
         )
 
-    async def _send_reply(self, send: Send, settled: Settled, own: tuple[Header, ...]) -> None:
+    async def _send_reply(self, client: Client, settled: Settled, own: tuple[Field, ...]) -> None:
         reply = settled.outcome.reply
         row = settled.row
         if isinstance(reply, StreamReply):
-            await start_stream(send, reply.status, (*_raw(reply.headers), *own))
-            await end_stream(send, reply.body)
+            await start_stream(client.send, reply.status, _raw((*reply.headers, *own)))
+            await end_stream(client.send, reply.body)
             return
         extra = (
             *own,
-            (b"x-tollkeeper-cost", dollars_plain(row.cost_nano).encode()),
-            (b"x-tollkeeper-provider", (row.provider or "").encode()),
-            (b"x-tollkeeper-overhead-us", str(row.overhead_us).encode()),
+            ("x-tollkeeper-cost", dollars_plain(row.cost_nano)),
+            ("x-tollkeeper-provider", row.provider or ""),
+            ("x-tollkeeper-overhead-us", str(row.overhead_us)),
         )
         if isinstance(reply, HttpReply):
-            await send_bytes(send, reply.status, (*_raw(reply.headers), *extra), reply.body)
+            await answer(client, reply.status, (*reply.headers, *extra), reply.body)
             return
         outcome = settled.outcome
         refusal = Refusal(
             kind="unavailable", code=outcome.code or "internal_error", message=outcome.message or "The call failed."
         )
         _, headers, body = self._dialect.refusal_body(refusal)
-        await send_bytes(send, _GATE_STATUS.get(refusal.code, 500), (*_raw(headers), *extra), body)
+        await answer(client, _GATE_STATUS.get(refusal.code, 500), (*headers, *extra), body)
 
     def _context(self, headers: Mapping[str, str], started_ns: int) -> CallContext:
         return CallContext(
@@ -184,15 +190,15 @@ class ModelSurface:
             return None
 
     async def _refuse(
-        self, send: Send, context: CallContext, key: VirtualKey | None, model: str, refusal: Refusal
+        self, client: Client, context: CallContext, key: VirtualKey | None, model: str, refusal: Refusal
     ) -> None:
         call = ModelCall(context=context, operation=self._dialect.operation, model=model, kind=self._kind)
         self._front.passage.refuse(key, call, refusal)
-        await self._answer_refusal(send, context, refusal)
+        await self._answer_refusal(client, context, refusal)
 
-    async def _answer_refusal(self, send: Send, context: CallContext, refusal: Refusal) -> None:
+    async def _answer_refusal(self, client: Client, context: CallContext, refusal: Refusal) -> None:
         status, headers, body = self._dialect.refusal_body(refusal)
-        await send_bytes(send, status, (*_raw(headers), _call_id(context)), body)
+        await answer(client, status, (*headers, _call_id(context)), body)
 
 
 _ENDED_BY_THE_GATE = frozenset({"deadline_exceeded", "internal_error"})
@@ -200,12 +206,12 @@ _ENDED_BY_THE_GATE = frozenset({"deadline_exceeded", "internal_error"})
 _GATE_STATUS = {"deadline_exceeded": 504, "cancelled": 503}
 
 
-def _call_id(context: CallContext) -> Header:
-    return b"x-tollkeeper-call-id", context.call_id.encode()
+def _call_id(context: CallContext) -> Field:
+    return "x-tollkeeper-call-id", context.call_id
 
 
-def _raw(headers: Iterable[tuple[str, str]]) -> Iterable[Header]:
-    return ((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+def _raw(headers: Iterable[Field]) -> list[Header]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def _bad_request(code: str, message: str, field: str | None = None) -> Refusal:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 
 from gateway.http_protocol import OneWriteProtocol, OneWriteTransport
+from gateway.surfaces.http import Client, Field, Receive, Scope, Send, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +85,69 @@ def test_who_watches_a_client_makes_the_server_read_on_so_that_it_sees_the_end()
     protocol, said = watched(closing=False)
     protocol.when_lost(lambda: said.append("gone"))
     assert said == ["reads"]
+
+
+@asynccontextmanager
+async def serving(*fields: Field) -> AsyncIterator[int]:
+    """A server that gives every request's path back, with these headers; its port."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(Client(scope, receive, send), 200, fields, scope["path"].encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, http=OneWriteProtocol, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        server.config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        await server.on_tick(0)  # sets the date
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await server.shutdown([listener])
+
+
+async def exchange(port: int, *requests: str) -> bytes:
+    """All that the server says to these requests, sent at once, until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write("".join(requests).encode())
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+LAST = "GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+async def test_an_answer_at_once_has_its_length_the_servers_own_headers_and_what_it_was_given() -> None:
+    async with serving(("x-own", "d\u00e9j\u00e0")) as port:
+        said = await exchange(port, LAST)
+    head, _, body = said.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    assert (status, body) == (b"HTTP/1.1 200 OK", b"/last")
+    assert {b"content-length: 5", b"connection: close", "x-own: d\u00e9j\u00e0".encode("latin-1")} <= set(lines)
+    assert any(line.startswith(b"date: ") for line in lines)
+
+
+async def test_requests_that_were_sent_without_waiting_are_answered_in_their_order() -> None:
+    async with serving() as port:
+        said = await exchange(port, "GET /first HTTP/1.1\r\nhost: x\r\n\r\n", LAST)
+    assert said.count(b"HTTP/1.1 200 OK") == 2
+    assert said.index(b"/first") < said.index(b"/last")
+    assert b"connection: close" not in said[: said.index(b"/first")]
+
+
+async def test_the_head_alone_has_no_body() -> None:
+    async with serving() as port:
+        said = await exchange(port, "HEAD /first HTTP/1.1\r\nhost: x\r\n\r\n", LAST)
+    assert (said.count(b"HTTP/1.1 200 OK"), said.count(b"/first")) == (2, 0)
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nset-cookie: b", "a\rb", "a\0b"])
+async def test_a_header_that_would_end_its_line_is_not_sent(value: str) -> None:
+    async with serving(("x-own", value)) as port:
+        said = await exchange(port, LAST)
+    assert said.startswith(b"HTTP/1.1 500 ")
+    assert b"x-own" not in said
