@@ -121,7 +121,9 @@ class GatewayReports:
     def _route(self, key: VirtualKey, model: str, service: Service) -> list[dict[str, Any]]:
         """Where a call would go, in order; the weighted pick is made anew for each."""
         router, health = self._parts.router(), self._parts.health
-        plan = itinerary(router, health, RouteRequest(key, model, service), lambda name: router.provider(name).retries)
+        wanted = RouteRequest(key, model, service)
+        first = router.route(key, model, service)
+        plan = itinerary(router, health, wanted, first, lambda name: router.provider(name).retries)
         if isinstance(plan, Refusal):
             return []
         return [

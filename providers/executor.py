@@ -55,7 +55,7 @@ class ModelExecutor:
 class ModelDispatch:
     """``policies.dispatch.Dispatch`` of one model call."""
 
-    __slots__ = ("_dialect", "_exchange", "_executor", "_itinerary", "_request", "_router", "_run")
+    __slots__ = ("_dialect", "_exchange", "_executor", "_found", "_itinerary", "_request", "_router", "_run")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class ModelDispatch:
         run: str | None,
     ) -> None:
         self._run = run
+        self._found: Sequence[Target] | Refusal | None = None
         self._itinerary: Itinerary | None = None
         self._executor = executor
         self._router = executor.router  # a reload must not change the router between route and run
@@ -76,13 +77,15 @@ class ModelDispatch:
 
     def admit(self, key: VirtualKey) -> Refusal | None:
         """Admission and routing are one question for models: is there a target that the key may use?"""
-        found = self._router.route(key, self._request.model, self._dialect.service)
+        found = self._found = self._router.route(key, self._request.model, self._dialect.service)
         return found if isinstance(found, Refusal) and found.kind == "permission" else None
 
     def route(self, key: VirtualKey) -> Sequence[Target] | Refusal:
-        request = self._request
+        request, first = self._request, self._found
+        if first is None:  # nobody asked before whether it may go at all
+            first = self._router.route(key, request.model, self._dialect.service)
         wanted = RouteRequest(key, request.model, self._dialect.service, request.fallbacks, self._run)
-        found = itinerary(self._router, self._executor.health, wanted, partial(_rules, self._router))
+        found = itinerary(self._router, self._executor.health, wanted, first, partial(_rules, self._router))
         if isinstance(found, Refusal):
             return found
         self._itinerary = found

@@ -60,4 +60,7 @@ def from_another(headers: Iterable[tuple[str, str]], content_type: str) -> list[
 
 def value_of(headers: Iterable[tuple[str, str]], *names: str) -> str | None:
     """The first header that has one of ``names``."""
-    return next((value for name, value in headers if name in names), None)
+    for name, value in headers:
+        if name in names:
+            return value
+    return None

@@ -3,8 +3,9 @@ last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.dispatch import Target
 from policies.identity import VirtualKey
@@ -26,9 +27,8 @@ class TargetHealth:
     affinity: Affinity
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRequest:
-    """Who wants to go where."""
+class RouteRequest(NamedTuple):
+    """Who wants to go where: made for every call."""
 
     key: VirtualKey
     model: str
@@ -39,11 +39,15 @@ class RouteRequest:
 
 
 def itinerary(
-    router: Router, health: TargetHealth, wanted: RouteRequest, rules: Callable[[str], RetryRules]
+    router: Router,
+    health: TargetHealth,
+    wanted: RouteRequest,
+    first: Sequence[Target] | Refusal,
+    rules: Callable[[str], RetryRules],
 ) -> Itinerary | Refusal:
-    """The plan, or why there is none. A fallback that the key may not use, or that nobody serves, is left out."""
+    """The plan, or why there is none: ``first`` is what the router said of the asked model. A fallback that the key
+    may not use, or that nobody serves, is left out."""
     key, model = wanted.key, wanted.model
-    first = router.route(key, model, wanted.service)
     if isinstance(first, Refusal) and first.kind == "permission":
         return first
     names = (*wanted.fallbacks, *router.fallbacks(model))[:MOST_FALLBACKS]

@@ -9,6 +9,7 @@ from policies.types import Refusal
 
 EXPLICIT = "x-bf-vk"
 OTHERS = ("x-api-key", "x-goog-api-key", "api-key")
+_BESIDE = frozenset((EXPLICIT, *OTHERS))
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
@@ -20,6 +21,9 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 def identify(directory: Directory, headers: Mapping[str, str]) -> VirtualKey | Refusal:
     """The virtual key of a request. ``x-bf-vk`` comes first: if it is there it must be a known key, and
     another known key beside it is a conflict. What else is not a known key is somebody's own credential."""
+    if _BESIDE.isdisjoint(headers):
+        token = bearer(headers)
+        return directory.identify(() if token is None else (token,))
     explicit = headers.get(EXPLICIT)
     rest = [value for name in OTHERS if (value := headers.get(name))]
     token = bearer(headers)

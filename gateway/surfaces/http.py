@@ -60,9 +60,11 @@ class ClientGone(Exception):
 
 def headers_of(scope: Scope) -> dict[str, str]:
     """Request headers by lower-case name; of a repeated header the first one stands."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    headers = scope["headers"]
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(found) < len(headers):
+        for name, value in reversed(headers):
+            found[name.decode("latin-1")] = value.decode("latin-1")
     return found
 
 
@@ -141,7 +143,7 @@ def sse_event(data: bytes) -> bytes:
 class Departure:
     """Watches a request whose body was read: when its client goes, the listener leaves.
 
-    Use as an async context manager around the reading of the listener. With the request's ``scope`` it asks the
+    Use as a context manager around the reading of the listener. With the request's ``scope`` it asks the
     server's protocol to be called back (``gateway.http_protocol``); without, a task waits in ``receive``.
     """
 
@@ -153,14 +155,14 @@ class Departure:
         self._register = None if scope is None else scope.get("extensions", {}).get(DEPARTURE)
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Listener:
+    def __enter__(self) -> Listener:
         if self._register is not None:
             self._register(self._listener.leave)
         else:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
         return self._listener
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._register is not None:
             self._register(None)
         if self._watcher is not None:

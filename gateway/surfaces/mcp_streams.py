@@ -79,7 +79,7 @@ class CallStream:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
         # The messages of a batch share one request, whose protocol calls back one of them only.
         scope = None if self._exchange.batched else self._exchange.scope
-        async with Departure(self._exchange.receive, flight.listen(), scope) as listener:
+        with Departure(self._exchange.receive, flight.listen(), scope) as listener:
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)

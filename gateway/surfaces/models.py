@@ -31,7 +31,7 @@ from gateway.surfaces.http import (
     start_stream,
 )
 from gateway.surfaces.keep_alive import KeepAlive
-from gateway.surfaces.runs import LIMITS_HEADER, agent_of, run_of, trace_of
+from gateway.surfaces.runs import marks_of
 from policies.flight import Journey, Listener
 from policies.identity import Directory, VirtualKey
 from policies.ids import new_call_id
@@ -105,7 +105,7 @@ class ModelSurface:
             await self._send_reply(client, entered, (_call_id(context), (SAID, said_of(entered.row))))
             return
         said = SHARED if isinstance(entered, Follower) else said_before(plan)
-        async with Departure(receive, entered.listen(), scope) as listener:
+        with Departure(receive, entered.listen(), scope) as listener:
             await self._relay(client, entered, listener, (_call_id(context), (SAID, said)))
 
     async def _relay(
@@ -160,25 +160,22 @@ class ModelSurface:
         await answer(client, _GATE_STATUS.get(refusal.code, 500), (*headers, *extra), body)
 
     def _context(self, headers: Mapping[str, str], started_ns: int) -> CallContext:
+        run, run_limits, trace_id, agent_id = marks_of(headers)
         return CallContext(
             call_id=new_call_id(started_ns),
             started_ns=started_ns,
             surface=self._dialect.surface,
-            run=run_of(headers),
-            run_limits=headers.get(LIMITS_HEADER),
-            trace_id=trace_of(headers),
-            agent_id=agent_of(headers),
+            run=run,
+            run_limits=run_limits,
+            trace_id=trace_id,
+            agent_id=agent_id,
         )
 
     async def _read(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> ModelRequest | Refusal | None:
         """The parsed request, why it was refused, or ``None`` when the client left."""
-        content_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if content_type != "application/json" and not content_type.endswith("+json"):
-            return _bad_request(
-                "unsupported_content_type", f"The content type {content_type!r} is not application/json."
-            )
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            return _bad_request("unsupported_content_encoding", "Send the body without content-encoding.")
+        unreadable = _unreadable(headers)
+        if unreadable is not None:
+            return unreadable
         try:
             request = self._dialect.parse(await read_body(scope, receive, self._front.max_body_bytes))
             return with_fallbacks(self._dialect, request, headers)
@@ -212,6 +209,23 @@ def _call_id(context: CallContext) -> Field:
 
 def _raw(headers: Iterable[Field]) -> list[Header]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+_PLAIN_JSON = "application/json"
+
+
+def _unreadable(headers: Mapping[str, str]) -> Refusal | None:
+    """Why a body of this kind is not read."""
+    said = headers.get("content-type", _PLAIN_JSON)
+    if said != _PLAIN_JSON:
+        content_type = said.partition(";")[0].strip().lower()
+        if content_type != _PLAIN_JSON and not content_type.endswith("+json"):
+            return _bad_request(
+                "unsupported_content_type", f"The content type {content_type!r} is not application/json."
+            )
+    if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
+        return _bad_request("unsupported_content_encoding", "Send the body without content-encoding.")
+    return None
 
 
 def _bad_request(code: str, message: str, field: str | None = None) -> Refusal:

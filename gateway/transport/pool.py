@@ -39,6 +39,7 @@ class Pool:
 
     def __init__(self, idle_s: float = IDLE_S) -> None:
         self._idle_s = idle_s
+        self._loop = asyncio.get_running_loop()
         self._idle: dict[Endpoint, list[Connection]] = {}
         self._all: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -51,7 +52,7 @@ class Pool:
         idle = self._idle.get(endpoint)
         if not idle:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while idle:
             connection = idle.pop()
             if now - connection.idle_since < self._patience(connection) and connection.usable():
@@ -76,7 +77,7 @@ class Pool:
         self._all.add(connection)
 
     def released(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         connection.idle_since = loop.time()
         self._idle.setdefault(connection.endpoint, []).append(connection)
         if self._sweeper is None:

@@ -105,11 +105,14 @@ class OpenAIChat:
             answer = _completion(body)
         except msgspec.MsgspecError:
             return None
-        ids = [call.id for c in answer.choices if c.message for call in c.message.tool_calls or () if call.id]
+        ids: list[str] = []
+        stop_reason: str | None = None
+        for choice in answer.choices:
+            stop_reason = stop_reason or choice.finish_reason
+            if choice.message and choice.message.tool_calls:
+                ids += [call.id for call in choice.message.tool_calls if call.id]
         return Reading(
-            usage=answer.usage.normal() if answer.usage else None,
-            tool_use_ids=tuple(ids),
-            stop_reason=next((c.finish_reason for c in answer.choices if c.finish_reason), None),
+            usage=answer.usage.normal() if answer.usage else None, tool_use_ids=tuple(ids), stop_reason=stop_reason
         )
 
     def stream_reader(self, request: ModelRequest) -> ChatStreamReader:
