@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make run` and `make test` are the two that a newcomer needs.
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/find_python)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := .cache/uv/bin/uv

@@ -20,16 +20,16 @@ CacheScope = Literal["key", "team", "customer"]
 
 def digest(parts: Iterable[bytes]) -> bytes:
     """32 bytes, different for every different list of parts."""
-    hasher = hashlib.sha256(VERSION)
+    pieces = [VERSION]
     for part in parts:
-        hasher.update(len(part).to_bytes(8, "big"))
-        hasher.update(part)
-    return hasher.digest()
+        pieces.append(len(part).to_bytes(8, "big"))
+        pieces.append(part)
+    return hashlib.sha256(b"".join(pieces)).digest()
 
 
 def entry_id(partition: str, kind: str, subject: str, fields: Mapping[str, bytes]) -> bytes:
     """The id of the answer to a call."""
-    named = (part for name in sorted(fields) for part in (name.encode(), fields[name]))
+    named = [part for name in sorted(fields) for part in (name.encode(), fields[name])]
     return digest((partition.encode(), kind.encode(), subject.encode(), *named))
 
 

@@ -89,7 +89,11 @@ class CachePolicy:
 
     def _model_ttl_s(self, key: VirtualKey, model: str, wish: Wish) -> int | Bypass:
         own = key.cache
-        by_model = next((rule for grant, rule in self.models if grant.allows(model)), NO_RULE)
+        by_model = NO_RULE
+        for grant, rule in self.models:
+            if grant.allows(model):
+                by_model = rule
+                break
         if own.enabled is False:
             return Bypass("key_off")
         if by_model.enabled is False:
@@ -98,7 +102,9 @@ class CachePolicy:
             return OFF
         if wish.cache_key is None and self.default_cache_key is None and not self.always:
             return Bypass("no_cache_key")
-        return next(ttl_s for ttl_s in (own.ttl_s, by_model.ttl_s, self.ttl_s) if ttl_s is not None)
+        if own.ttl_s is not None:
+            return own.ttl_s
+        return self.ttl_s if by_model.ttl_s is None else by_model.ttl_s
 
     def _query(
         self, key: VirtualKey, asked: Asked, described: Answerable, wish: Wish, ttl_s: int | None, now_ns: int

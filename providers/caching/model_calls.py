@@ -43,7 +43,8 @@ def answerable(
     found = caching.answerable(request)
     if isinstance(found, Bypass):
         return found
-    query = "&".join(part for part in query.split("&") if part and part != _SSE)  # a form, like ``stream``
+    if query:
+        query = "&".join(part for part in query.split("&") if part and part != _SSE)  # a form, like ``stream``
     more = {f"header {name}": headers[name].encode() for name in dialect.decisive_headers if name in headers}
     more["operation"] = dialect.operation.encode()
     if query:
@@ -51,8 +52,13 @@ def answerable(
     if own:
         more["caller"] = digest(part.encode() for pair in own for part in pair)
     form = ("stream" if request.hide_usage else "stream with usage") if request.stream else "body"
-    alone = any(bytes(request.body.get(name, b"[]")) not in _NO_TOOLS for name in ("tools", "functions"))
+    alone = _offers(request, "tools") or _offers(request, "functions")
     return msgspec.structs.replace(found, fields={**found.fields, **more}, form=form, alone=alone)
+
+
+def _offers(request: ModelRequest, field: str) -> bool:
+    raw = request.body.get(field)
+    return raw is not None and bytes(raw) not in _NO_TOOLS
 
 
 def kept_of(dialect: Dialect, attempt: Attempt, form: Form, data: bytes) -> Kept | None:
