@@ -27,6 +27,11 @@ class EventCutter:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Events that are complete now, each with its closing blank line."""
         data = self._pending + chunk if self._pending else chunk
+        if b"\r" not in data and not self._skipping:
+            # As nearly all vendors write them: a fifth of the work.
+            *whole, rest = data.split(b"\n\n")
+            self._keep(rest)
+            return [event + b"\n\n" for event in whole]
         events: list[bytes] = []
         start = 0
         for match in _END.finditer(data):
@@ -35,12 +40,14 @@ class EventCutter:
             else:
                 events.append(data[start : match.end()])
             start = match.end()
-        rest = data[start:]
+        self._keep(data[start:])
+        return events
+
+    def _keep(self, rest: bytes) -> None:
         if len(rest) > MAX_EVENT_BYTES:
             self._skipping = True
             rest = rest[-3:]
         self._pending = rest
-        return events
 
     @property
     def pending(self) -> bytes:
