@@ -1,7 +1,9 @@
 """uvicorn's HTTP protocol with one system call for an answer instead of two, and word of a client that leaves.
 
 uvicorn writes the head and each piece of a body as they come, and uvloop sends each at once. Here everything that is
-written in one turn of the loop leaves together; nothing waits for more than the end of that turn.
+written in one turn of the loop leaves together, at the beginning of the next. Answers of many calls leave close behind
+each other then, and to wake their readers costs once what it costs for each when they leave apart: a cache hit took
+175 µs of CPU with answers that left at once and 138 with these.
 
 ASGI tells of a disconnect only to a task that waits in ``receive``: a task per call, made to be cancelled. Here a
 request's scope holds, as the extension ``tollkeeper.departure``, where to ask for a call back.
@@ -35,14 +37,6 @@ class OneWriteTransport:
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
-
-    def writelines(self, parts: list[bytes]) -> None:
-        """At once, after what waits."""
-        if self._parts:
-            parts = [*self._parts, *parts]
-            self._parts = []
-        if not self._transport.is_closing():
-            self._transport.writelines(parts)
 
     def close(self) -> None:
         self._flush()
@@ -97,7 +91,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         head = _head_of(status, fields, len(body), cycle)
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        self.transport.writelines([head, body])
+        self.transport.write(head)
+        self.transport.write(body)
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
