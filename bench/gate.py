@@ -17,7 +17,7 @@ import psutil
 ROOT = Path(__file__).parent.parent
 KEY = "vk-bench-0123456789abcdef0123456789"
 READY_S = 120.0
-YAML = """
+MODELS = """
 providers:
   - {{name: lab, type: openai, base_url: "http://127.0.0.1:{port}/v1", api_key: sk-lab, allowed_models: ["m"],
       prices: {{m: {{input_per_million: 0.15, output_per_million: 0.6}}}}, budget_limit: 1000000, budget_duration: 1M,
@@ -31,10 +31,23 @@ virtual_keys:
       budget_limit: 1000000, budget_duration: 1M,
       rate_limit: {{request_limit: 1000000000, request_limit_duration: 1h,
                     token_limit: 1000000000000, token_limit_duration: 1d}}}}
-mcp_servers: {{lab: {{url: "http://127.0.0.1:{port}/mcp"}}}}
 {more}
 """
-"""Everything on: key, grants, four tiers with budgets, request and token rates, ledger, metrics."""
+"""Everything on: key, grants, four tiers with budgets, request and token rates, ledger, metrics. No MCP server."""
+YAML = (
+    MODELS
+    + """
+mcp_servers:
+  lab: {{url: "http://127.0.0.1:{port}/mcp"}}
+"""
+)
+"""The same and one MCP server; lines that follow are further ones."""
+MEMBER_PROGRAM = "bench.mock_stdio"
+
+
+def stdio_member(name: str) -> str:
+    """The configuration's line for an MCP server that is a program."""
+    return f'  {name}: {{command: "{sys.executable}", args: ["-m", "{MEMBER_PROGRAM}"], era: legacy}}\n'
 
 
 def free_port() -> int:
@@ -58,14 +71,17 @@ class Gate:
     ready_s: float
 
     def cpu_s(self) -> float:
-        """User and system time of the whole process tree."""
-        root = psutil.Process(self.pid)
-        return sum(sum(p.cpu_times()[:2]) for p in (root, *root.children(recursive=True)))
+        """User and system time of the process tree, without MCP servers of ours."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._own())
 
     def memory_mb(self) -> float:
-        root = psutil.Process(self.pid)
-        found: int = sum(p.memory_info().rss for p in (root, *root.children(recursive=True)))
+        """Resident memory of the same processes."""
+        found: int = sum(process.memory_info().rss for process in self._own())
         return found / 1024 / 1024
+
+    def _own(self) -> list[psutil.Process]:
+        root = psutil.Process(self.pid)
+        return [root, *(p for p in root.children(recursive=True) if MEMBER_PROGRAM not in p.cmdline())]
 
 
 @asynccontextmanager

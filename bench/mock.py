@@ -1,7 +1,8 @@
 """An upstream that costs next to nothing: ``python -m bench.mock PORT``.
 
 By path: ``/v1/chat/completions`` (600 bytes, or 50 events if the body says ``"stream":true``), ``/v1/messages``
-(Anthropic), ``/mcp`` (``bench.mock_mcp``).
+(Anthropic), ``/mcp`` (``bench.mock_mcp``). A stream for the user ``held`` never ends: an event every two seconds, until
+its client leaves.
 No HTTP library: a request's head ends at an empty line, its body at its length.
 """
 
@@ -26,9 +27,8 @@ def _answer(body: bytes) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-def _stream(events: list[bytes]) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return head + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events) + b"0\r\n\r\n"
+def _chunk(event: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(event), event)
 
 
 def _chat() -> bytes:
@@ -62,7 +62,11 @@ def _messages() -> bytes:
 
 
 ANSWERS = {b"/v1/chat/completions": _answer(_chat()), b"/v1/messages": _answer(_messages())}
-STREAM = _stream(_chat_events())
+_EVENTS = [_chunk(event) for event in _chat_events()]
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAM = b"".join((_STREAM_HEAD, *_EVENTS, b"0\r\n\r\n"))
+HELD = b"".join((_STREAM_HEAD, *_EVENTS[:2]))
+HELD_S = 2.0
 UNKNOWN = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -71,9 +75,14 @@ class Mock(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._next: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._next is not None:
+            self._next.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -84,13 +93,23 @@ class Mock(asyncio.Protocol):
             if len(self._data) < whole:
                 return
             verb, path, _ = head.split(b" ", 2)
-            if path == b"/mcp":
-                said = mock_mcp.answer(verb, bytes(self._data[end + 4 : whole]))
+            if path.startswith(b"/mcp"):
+                said = mock_mcp.answer(verb, path, bytes(self._data[end + 4 : whole]))
+            elif self._data.find(b'"stream":true', end) < 0:
+                said = ANSWERS.get(path, UNKNOWN)
+            elif self._data.find(b'"user":"held"', end) < 0:
+                said = STREAM
             else:
-                streams = self._data.find(b'"stream":true', end) >= 0
-                said = STREAM if streams else ANSWERS.get(path, UNKNOWN)
+                said = HELD
+                self._hold()
             del self._data[:whole]
             self._transport.write(said)
+
+    def _hold(self) -> None:
+        """Another event in a while, and so on."""
+        if self._next is not None:
+            self._transport.write(_EVENTS[1])
+        self._next = asyncio.get_running_loop().call_later(HELD_S, self._hold)
 
 
 async def _serve(port: int) -> None:

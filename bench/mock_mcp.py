@@ -1,36 +1,60 @@
-"""The mock's MCP side: a server of the initialize era over Streamable HTTP, with 200 tools, of which one echoes."""
+"""The mock's MCP side: a server of the initialize era with some tools, of which one echoes. Over Streamable HTTP it is
+a part of ``bench.mock``, over stdio ``bench.mock_stdio``."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from functools import cache
+
+import msgspec
 
 TOOLS = 200
 _SCHEMA = {"type": "object", "properties": {"text": {"type": "string", "description": "What to say."}}}
-_NAMES = ["echo", *(f"tool_{n:03d}" for n in range(1, TOOLS))]
-_LIST = {"tools": [{"name": name, "description": f"Does {name}.", "inputSchema": _SCHEMA} for name in _NAMES]}
 _HELLO = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}},
     "serverInfo": {"name": "bench", "version": "1"},
 }
 _ECHO = {"content": [{"type": "text", "text": "echo"}], "isError": False}
-_RESULTS: dict[str, dict[str, Any]] = {"initialize": _HELLO, "tools/list": _LIST, "tools/call": _ECHO, "ping": {}}
+_RESULTS = {
+    method: msgspec.json.encode(result)
+    for method, result in {"initialize": _HELLO, "tools/call": _ECHO, "ping": {}}.items()
+}
+_UNKNOWN = b'"error":{"code":-32601,"message":"Method not found"}'
 
 
-def answer(verb: bytes, body: bytes) -> bytes:
-    """The whole answer to one request."""
+class _Asked(msgspec.Struct):
+    method: str
+    id: msgspec.Raw = msgspec.Raw()
+
+
+_read = msgspec.json.Decoder(_Asked).decode
+
+
+@cache
+def _listed(tools: int) -> bytes:
+    names = ["echo", *(f"tool_{n:03d}" for n in range(1, tools))]
+    listed = [{"name": name, "description": f"Does {name}.", "inputSchema": _SCHEMA} for name in names]
+    return msgspec.json.encode({"tools": listed})
+
+
+def reply(message: bytes, tools: int = TOOLS) -> bytes | None:
+    """The answer to one message, of a server with so many tools; none to a notification."""
+    asked = _read(message)
+    if not asked.id:
+        return None
+    result = _listed(tools) if asked.method == "tools/list" else _RESULTS.get(asked.method)
+    said = b'"result":' + result if result is not None else _UNKNOWN
+    return b'{"jsonrpc":"2.0","id":' + bytes(asked.id) + b"," + said + b"}"
+
+
+def answer(verb: bytes, path: bytes, body: bytes) -> bytes:
+    """The whole answer to one HTTP request; ``/mcp/10`` is a server with ten tools."""
     if verb != b"post":
         return _http("405 Method Not Allowed")
-    asked = json.loads(body)
-    if "id" not in asked:
+    said = reply(body, int(path.removeprefix(b"/mcp").strip(b"/") or TOOLS))
+    if said is None:
         return _http("202 Accepted")
-    result = _RESULTS.get(asked["method"])
-    said = {"jsonrpc": "2.0", "id": asked["id"]}
-    if result is None:
-        error = {"code": -32601, "message": "Method not found"}
-        return _http("400 Bad Request", json.dumps({**said, "error": error}).encode())
-    return _http("200 OK", json.dumps({**said, "result": result}).encode())
+    return _http("400 Bad Request" if said.endswith(_UNKNOWN + b"}") else "200 OK", said)
 
 
 def _http(status: str, body: bytes = b"") -> bytes:

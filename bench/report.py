@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "sqlalchemy")
 
 
@@ -25,6 +28,11 @@ def replace_section(document: Path, name: str, text: str) -> None:
     if not mark:
         raise ValueError(f"{document} has no section {name!r}")
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def note(module: str) -> str:
+    """What was run, and on what."""
+    return f"`{shlex.join(['python', '-m', module, *sys.argv[1:]])}` on {machine()}"
 
 
 def machine() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from bench.gate import KEY
 from bench.load import Scenario
@@ -25,6 +26,8 @@ MESSAGES = Scenario(
     direct="/v1/messages",
 )
 STREAM = Scenario("stream", "/v1/chat/completions", _body(model="m", messages=_ASK, stream=True), connections=16)
+HELD = replace(STREAM, name="held", body=_body(model="m", messages=_ASK, stream=True, user="held"))
+"""A stream that the mock never ends."""
 LARGE = Scenario("large", "/v1/chat/completions", _body(model="m", messages=_LONG))
 HIT = Scenario(
     "hit", "/v1/chat/completions", _body(model="m", messages=_ASK), (("x-bf-cache-key", "bench"),), gate="cache"
@@ -36,6 +39,15 @@ ABROAD = Scenario("abroad", "/v1/chat/completions", _body(model="c", messages=_A
 LARGE_ABROAD = Scenario("large-abroad", "/v1/chat/completions", _body(model="c", messages=_LONG))
 
 
+_ACCEPT = ("accept", "application/json, text/event-stream")
+LEGACY_VERSION = "2025-11-25"
+
+
+def _rpc(method: str, request_id: int | None, **params: object) -> bytes:
+    body = {"jsonrpc": "2.0", "method": method, "params": params}
+    return json.dumps(body if request_id is None else {**body, "id": request_id}, separators=(",", ":")).encode()
+
+
 def _mcp(method: str, connections: int, **params: object) -> Scenario:
     """One request of a modern MCP client (2026-07-28)."""
     meta = {
@@ -43,23 +55,39 @@ def _mcp(method: str, connections: int, **params: object) -> Scenario:
         "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
     }
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
     headers = (
-        ("accept", "application/json, text/event-stream"),
+        _ACCEPT,
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", method),
         *((("mcp-name", str(params["name"])),) if "name" in params else ()),
     )
-    sent = json.dumps(body, separators=(",", ":")).encode()
-    return Scenario(method.replace("/", "-"), "/mcp", sent, headers, connections)
+    return Scenario(method.replace("/", "-"), "/mcp", _rpc(method, 1, **params, _meta=meta), headers, connections)
 
 
-TOOL = _mcp("tools/call", 16, name="lab__echo", arguments={"text": "x" * 100})
+def _legacy(name: str, body: bytes, *, session: bool) -> Scenario:
+    """One message of an MCP client of the initialize era."""
+    return Scenario(name, "/mcp", body, (_ACCEPT, ("mcp-protocol-version", LEGACY_VERSION)), 16, session=session)
+
+
+_HELLO = {"protocolVersion": LEGACY_VERSION, "clientInfo": {"name": "bench", "version": "1"}, "capabilities": {}}
+INITIALIZE = _legacy("initialize", _rpc("initialize", 0, **_HELLO), session=False)
+INITIALIZED = _legacy("initialized", _rpc("notifications/initialized", None), session=True)
+
+_ECHO = {"name": "lab__echo", "arguments": {"text": "x" * 100}}
+TOOL = _mcp("tools/call", 16, **_ECHO)
+TOOL_ALONE = replace(TOOL, name="tools-alone", connections=1)
+TOOL_LEGACY = _legacy("tools-legacy", _rpc("tools/call", 1, **_ECHO), session=True)
+TOOL_STDIO = replace(
+    _mcp("tools/call", 16, **{**_ECHO, "name": "program__echo"}), name="tools-stdio", direct=None, gate="stdio"
+)
 TOOLS = _mcp("tools/list", 16)
 BARE = Scenario("bare", "/v1/chat/completions", _body(model="m", messages=_ASK), gate="bare")
 """``CHAT`` through the least that a gateway in Python can be: the measure of this machine on this day."""
 
-SCENARIOS = (BARE, CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE, ABROAD, LARGE_ABROAD, TOOL, TOOLS)
+SCENARIOS = (
+    *(BARE, CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE, ABROAD, LARGE_ABROAD),
+    *(TOOL, TOOL_LEGACY, TOOL_STDIO, TOOL_ALONE, TOOLS),
+)
 WORDS = {
     "bare": "chat completions through `bench/bare.py`, which checks and books nothing",
     "chat": "chat completions, 600-byte reply, 32 connections",
@@ -69,7 +97,10 @@ WORDS = {
     "hit": "exact cache hit, 32 connections",
     "alone": "chat completions, one connection",
     "abroad": "chat completions, translated for an Anthropic provider",
-    "tools-call": "MCP tools/call, server over Streamable HTTP, 16 connections",
-    "tools-list": "MCP tools/list, 200 tools, 16 connections",
     "large-abroad": "the same with a 200 kB request",
+    "tools-call": "MCP tools/call, server over Streamable HTTP, 16 connections",
+    "tools-legacy": "MCP tools/call, clients of the initialize era, 16 sessions and connections",
+    "tools-stdio": "MCP tools/call, server over stdio, 16 connections",
+    "tools-alone": "MCP tools/call, server over Streamable HTTP, one connection",
+    "tools-list": "MCP tools/list, 200 tools, 16 connections",
 }

@@ -13,56 +13,45 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.gate import KEY, ROOT, YAML, Gate, bare, gateway, mock, pin
-from bench.load import Measured, Scenario, run
+from bench import waiting
+from bench.gate import KEY, YAML, Gate, bare, gateway, mock, pin, stdio_member
+from bench.load import Scenario
+from bench.measuring import Place, Rounds, measure
 from bench.plots import latencies_svg
-from bench.report import machine, replace_section, table
+from bench.report import DOCUMENT, note, replace_section, table
 from bench.scenarios import CREDENTIAL, SCENARIOS, WORDS
+from bench.waiting import first_events
 
-DOCUMENT = ROOT / "docs" / "performance.md"
-PLOT = ROOT / "docs" / "performance-latency.svg"
+PLOT = DOCUMENT.with_name("performance-latency.svg")
+PLOTTED = ("bare", "chat", "messages", "stream", "hit", "tools-call")
 CACHE = "cache: {enabled: true, participation: header}"
-WARM_S = 0.3
-
-
-@dataclass
-class Rounds:
-    """All rounds of one scenario."""
-
-    direct: list[Measured] = field(default_factory=list)
-    through: list[Measured] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where requests go."""
+class Found:
+    """What a run gave: rounds by scenario, the first events of paced streams if streams were wanted, and the plain
+    gateway."""
 
-    address: tuple[str, int]
-    headers: tuple[tuple[str, str], ...]
-    gate: Gate | None = None
-
-
-async def measure(place: Place, scenario: Scenario, path: str, seconds: float) -> tuple[Measured, float]:
-    """One run after a short warm-up: what came, and CPU microseconds per call (0 if nobody's are counted)."""
-    request = scenario.request("{}:{}".format(*place.address), place.headers, path)
-    await run(place.address, request, scenario.connections, WARM_S)
-    before = place.gate.cpu_s() if place.gate is not None else 0.0
-    measured = await run(place.address, request, scenario.connections, seconds)
-    after = place.gate.cpu_s() if place.gate is not None else 0.0
-    return measured, (after - before) / max(1, len(measured.latencies)) * 1e6
+    rounds: dict[str, Rounds]
+    streams: Rounds | None
+    idle: Gate
 
 
-async def own(options: argparse.Namespace, scenarios: list[Scenario]) -> tuple[dict[str, Rounds], Gate]:
+def configured(name: str, upstream: int) -> str:
+    """The configuration of the gateway that a scenario names."""
+    text = YAML.format(port=upstream, key=KEY, more=CACHE if name == "cache" else "")
+    return text + stdio_member("program") if name == "stdio" else text
+
+
+async def own(options: argparse.Namespace, scenarios: list[Scenario]) -> Found:
     """Direct against our own gateway."""
     found = {scenario.name: Rounds() for scenario in scenarios}
     async with AsyncExitStack() as stack:
@@ -70,25 +59,27 @@ async def own(options: argparse.Namespace, scenarios: list[Scenario]) -> tuple[d
         upstream = await stack.enter_async_context(mock())
         gates = {
             name: await stack.enter_async_context(
-                gateway(directory / name, YAML.format(port=upstream, key=KEY, more=more))
+                bare(upstream) if name == "bare" else gateway(directory / name, configured(name, upstream))
             )
-            for name, more in (("plain", ""), ("cache", CACHE))
+            for name in sorted({"plain", *(scenario.gate for scenario in scenarios)})
         }
-        gates["bare"] = await stack.enter_async_context(bare(upstream))
+        direct = Place(("127.0.0.1", upstream), ())
+        places = {name: Place(("127.0.0.1", gate.port), CREDENTIAL, gate) for name, gate in gates.items()}
         idle = gates["plain"]
         print(f"start to ready {idle.ready_s:.2f} s, {idle.memory_mb():.0f} MB idle", flush=True)
         for _ in range(options.rounds):
             for scenario in scenarios:
-                rounds, gate = found[scenario.name], gates[scenario.gate]
-                direct = Place(("127.0.0.1", upstream), ())
-                through = Place(("127.0.0.1", gate.port), CREDENTIAL, gate)
-                path = scenario.direct or scenario.path
-                rounds.direct.append((await measure(direct, scenario, path, options.seconds / 2))[0])
-                measured, cpu = await measure(through, scenario, scenario.path, options.seconds)
+                rounds = found[scenario.name]
+                if scenario.direct is not None:
+                    path = scenario.direct or scenario.path
+                    rounds.direct.append((await measure(direct, scenario, path, options.seconds / 2))[0])
+                measured, cpu = await measure(places[scenario.gate], scenario, scenario.path, options.seconds)
                 rounds.through.append(measured)
                 rounds.cpu_us.append(cpu)
-        print(f"{gates['plain'].memory_mb():.0f} MB after the load")
-        return found, idle
+        full = found["stream"].through if "stream" in found else []
+        streams = await first_events(direct, places["plain"], full, options.seconds) if full else None
+        print(f"{idle.memory_mb():.0f} MB after the load")
+        return Found(found, streams, idle)
 
 
 async def other(options: argparse.Namespace, scenarios: list[Scenario]) -> dict[str, Rounds]:
@@ -111,10 +102,10 @@ def rows_of(found: dict[str, Rounds]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     least = statistics.median(found["bare"].cpu_us) if "bare" in found else 0.0
     for name, rounds in found.items():
+        direct = f"{statistics.median(m.per_second for m in rounds.direct):,.0f}" if rounds.direct else "–"
         medians = [
             statistics.median(values)
             for values in (
-                [m.per_second for m in rounds.direct] or [0.0],
                 [m.per_second for m in rounds.through],
                 rounds.cpu_us,
                 [m.quantile(0.5) / 1000 for m in rounds.through],
@@ -122,9 +113,9 @@ def rows_of(found: dict[str, Rounds]) -> list[tuple[str, ...]]:
             )
         ]
         bad = sum(m.bad for m in (*rounds.direct, *rounds.through))
-        times = f"{medians[2] / least:.1f}" if least else ""
-        cost = (f"{medians[0]:,.0f}", f"{medians[1]:,.0f}", f"{medians[2]:.0f}", times)
-        numbers = (*cost, *(f"{m:.2f}" for m in medians[3:]))
+        times = f"{medians[1] / least:.1f}" if least else ""
+        cost = (direct, f"{medians[0]:,.0f}", f"{medians[1]:.0f}", times)
+        numbers = (*cost, *(f"{m:.2f}" for m in medians[2:]))
         rows.append((WORDS.get(name, name), *numbers, str(bad)))
     return rows
 
@@ -148,14 +139,19 @@ def main() -> None:
         if options.target:
             print(table(HEAD, rows_of(runner.run(other(options, wanted)))))
             return
-        found, gate = runner.run(own(options, wanted))
-    text = table(HEAD, rows_of(found))
-    print(text)
+        found = runner.run(own(options, wanted))
+    parts = [
+        f"{note('bench.surfaces')}: medians of {options.rounds} rounds. Start to ready: {found.idle.ready_s:.2f} s."
+    ]
+    parts.append(table(HEAD, rows_of(found.rounds)))
+    waits = waiting.rows_of(found.rounds, found.streams)
+    if waits:
+        parts.append(table(waiting.HEAD, waits))
+    print("\n\n".join(parts))
     if options.write:
-        command = " ".join(["python -m bench.surfaces", *sys.argv[1:]])
-        note = f"`{command}` on {machine()}: medians of {options.rounds} rounds. Start to ready: {gate.ready_s:.2f} s."
-        replace_section(DOCUMENT, "surfaces", f"{note}\n\n{text}\n\n![latency]({PLOT.name})")
-        PLOT.write_text(latencies_svg({name: rounds.through[-1].latencies for name, rounds in found.items()}))
+        replace_section(DOCUMENT, "surfaces", "\n\n".join([*parts, f"![latency]({PLOT.name})"]))
+        curves = {name: r.through[-1].latencies for name, r in found.rounds.items() if name in PLOTTED}
+        PLOT.write_text(latencies_svg(curves))
 
 
 if __name__ == "__main__":
