@@ -23,11 +23,15 @@ def latencies_svg(found: Mapping[str, Sequence[float]]) -> str:
     return lines_svg(lines, "share of calls, %", "ms", log_x=False)
 
 
-def lines_svg(lines: Mapping[str, Points], x_name: str, y_name: str, *, log_x: bool) -> str:
-    """Lines over a linear or logarithmic x and a logarithmic y."""
+def lines_svg(
+    lines: Mapping[str, Points], x_name: str, y_name: str, *, log_x: bool, y_room: Sequence[float] = ()
+) -> str:
+    """Lines over a linear or logarithmic x and a logarithmic y, which has room for ``y_room`` too. Names stand at the
+    right, in the order in which the lines end."""
     points = [point for line in lines.values() for point in line]
+    ys = [*y_room, *(y for _, y in points)]
     x_at = _scale([x for x, _ in points], LEFT, WIDTH - RIGHT, log=log_x)
-    y_at = _scale([y for _, y in points], HEIGHT - BOTTOM, TOP, log=True)
+    y_at = _scale(ys, HEIGHT - BOTTOM, TOP, log=True)
     font = 'font-family="sans-serif" font-size="12"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {font}>',
@@ -36,19 +40,19 @@ def lines_svg(lines: Mapping[str, Points], x_name: str, y_name: str, *, log_x: b
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x_name)}</text>',
         f'<text x="12" y="{TOP + 10}">{escape(y_name)}</text>',
     ]
-    for value in _ticks([y for _, y in points]):
+    for value in _ticks(ys):
         y = y_at(value)
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
     parts += [
         f'<text x="{x_at(value):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:,g}</text>'
-        for value in (sorted({x for x, _ in points}) if log_x else (0, 25, 50, 75, 100))
+        for value in (_powers([x for x, _ in points]) if log_x else (0, 25, 50, 75, 100))
     ]
-    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+    places = _apart([y_at(line[-1][1]) + 4 for line in lines.values()])
+    for (name, line), colour, y in zip(lines.items(), COLOURS, places, strict=False):
         path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        end_x, end_y = line[-1]
-        parts.append(f'<text x="{x_at(end_x) + 6:.1f}" y="{y_at(end_y) + 4:.1f}" fill="{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT + 6}" y="{y:.1f}" fill="{colour}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -65,6 +69,20 @@ class _scale:  # noqa: N801 - used as a function
 
     def _of(self, value: float) -> float:
         return math.log10(max(value, 1e-6)) if self._log else value
+
+
+def _apart(ys: Sequence[float]) -> list[float]:
+    """The same heights, moved up where two lines of text would overlap."""
+    moved = list(ys)
+    lowest = float(HEIGHT)
+    for place in sorted(range(len(ys)), key=lambda n: -ys[n]):
+        lowest = moved[place] = min(ys[place], lowest - 14)
+    return moved
+
+
+def _powers(values: Sequence[float]) -> list[float]:
+    """The powers of ten within."""
+    return [10.0**n for n in range(math.ceil(math.log10(min(values))), math.floor(math.log10(max(values))) + 1)]
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
