@@ -24,14 +24,20 @@ test: $(VENV)/.dev $(CLIENTS)/.installed $(FRAMEWORKS)/.installed $(MODEL)/.inst
 test-fast: $(VENV)/.dev $(MODEL)/.installed $(REDIS8)/redis-server services
 	$(BIN)/python -m pytest -m "not client_programs"
 
-# The long figures, by hand: results stand in docs/.
+# The long figures, by hand: results stand in docs/. The last one is half an hour of load.
+SOAK_MINUTES ?= 30
+
 prove: $(VENV)/.dev $(CLIENTS)/.installed $(MORE)/.installed $(MODEL)/.installed $(REDIS8)/redis-server services
 	$(BIN)/python -m pytest -m "not client_programs" --prove tests/properties tests/chaos -s --timeout 3600
 	TOLLKEEPER_CLIENTS=$(CURDIR)/$(CLIENTS) TOLLKEEPER_MORE_SERVERS=$(CURDIR)/$(MORE) \
 	  $(BIN)/python -m pytest --prove tests/clients/test_real_servers.py -s --timeout 600
+	$(BIN)/python -m bench.soak --minutes $(SOAK_MINUTES)
 
 bench: $(VENV)/.dev services
 	$(BIN)/python -m bench.surfaces --write
+	$(BIN)/python -m bench.memory --write
+	$(BIN)/python -m bench.starting --write
+	$(BIN)/python -m bench.counters --write
 	$(BIN)/python -m bench.growth --write
 	$(BIN)/python -m bench.governance
 	$(BIN)/python -m bench.caching
