@@ -56,3 +56,9 @@ def embedding_name(embedding: Embedding) -> str:
 def rule_of(rule: CacheRule) -> Rule:
     """A configured exception in the core's form."""
     return Rule(rule.enabled, rule.ttl_seconds)
+
+
+def answers_url(config: Config) -> str:
+    """Where answers are kept: ``sqlite``, ``memory`` or a Redis address."""
+    shared = config.stores.counters
+    return config.stores.cache or (shared if shared != "memory" else "sqlite")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from gateway.cache_policy import cache_policy_of, cache_wanted
+from gateway.cache_policy import answers_url, cache_policy_of, cache_wanted
 from gateway.config.caching import SemanticCache
 from gateway.config.models import Config
 from gateway.embedding import RouteEmbedder
@@ -51,12 +51,6 @@ def embedder_of(config: Config, executor: ModelExecutor, clock: Clock) -> Embedd
     if embedding.provider is None or embedding.model is None:
         raise StateError("semantic_cache.embedding needs provider and model, or model_path.")
     return RouteEmbedder(embedding.provider, embedding.model, embedding.dimensions, executor, clock)
-
-
-def answers_url(config: Config) -> str:
-    """Where answers are kept: ``sqlite``, ``memory`` or a Redis address."""
-    shared = config.stores.counters
-    return config.stores.cache or (shared if shared != "memory" else "sqlite")
 
 
 def _answers(config: Config, state: StateDir, clock: Clock) -> AnswerStore:

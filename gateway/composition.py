@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable
 from functools import partial
 
 import structlog
 
-from gateway.admin.app import admin_app
-from gateway.admin.cache_reports import CacheParts
-from gateway.admin.operations import Operations
-from gateway.admin.prices import Prices
+from gateway.admin.parts import AdminParts, CacheParts, Operations, Prices
 from gateway.cache_policy import cache_policy_of, cache_wanted
 from gateway.caches import embedder_of, open_cache
 from gateway.compile import expected_output_of, fallbacks_of, members_of, providers_of, tool_prices_of
@@ -20,6 +18,7 @@ from gateway.config.models import Config
 from gateway.door import App, Door, host_policy
 from gateway.embedding import RouteEmbedder
 from gateway.keyring import Keyring
+from gateway.later import LoadedLater, lasting
 from gateway.price_book import PriceBook
 from gateway.reports import GatewayReports, ReportParts
 from gateway.routes import ANTHROPIC, ANTHROPIC_ROUTES, BY_OPERATION, MODEL_ROUTES
@@ -28,6 +27,7 @@ from gateway.state import StateDir, StateError
 from gateway.stores import Books, CounterStore, adopt_journals, open_books, open_counters
 from gateway.surfaces.discovery import METADATA_PATH, REGISTER_PATH, ResourceMetadata, public_url_of, register
 from gateway.surfaces.gemini import GeminiSurface
+from gateway.surfaces.health import HealthSurface, alive
 from gateway.surfaces.mcp import McpParts, McpSurface
 from gateway.surfaces.mcp_calls import CallParts
 from gateway.surfaces.mcp_requests import McpRequests, Presentation
@@ -63,7 +63,7 @@ from providers.dialects.gemini import Gemini
 from providers.dialects.openai import refusal_body
 from providers.executor import ModelBounds, ModelExecutor
 from providers.planning import TargetHealth
-from providers.price_catalogue import PriceCatalogue
+from providers.price_catalogue import Listings, PriceCatalogue
 from providers.routing import Router
 
 log = structlog.get_logger("tollkeeper")
@@ -153,6 +153,9 @@ class Gateway:
             self._tasks.append(
                 loop.create_task(follow_changes(self._keyring, self._prices, self._books), name="replicas")
             )
+        if self._router.must_look_up:
+            # Not the first call: it would wait.
+            self._tasks.append(loop.create_task(asyncio.to_thread(lasting, _read_listings), name="listings"))
         self._supervisor.reconfigure(members_of(self._config))
         self._hub.reconfigure([spec.name for spec in members_of(self._config)])
 
@@ -198,7 +201,7 @@ class Gateway:
         forgetting.add_done_callback(self._forgetting.discard)
 
     def _route(self, config: Config) -> Router:
-        catalogue = PriceCatalogue(config.budgets.unknown_price, self._clock, self._prices.overrides)
+        catalogue = PriceCatalogue(config.budgets.unknown_price, self._clock, _listings, self._prices.overrides)
         return Router(providers_of(config), catalogue, fallbacks_of(config))
 
     def _reprice(self) -> None:
@@ -231,7 +234,13 @@ class Gateway:
             f"{METADATA_PATH}/": metadata,
             **{f"{path}/": app for path, app in lists.items()},
         }
-        reports = GatewayReports(
+        reports = self._reports(config)
+        exact.update({"/healthz": HealthSurface(alive), "/readyz": HealthSurface(reports.readiness)})
+        parts = self._admin_parts(reports, state.admin_token())
+        return Door(host_policy(config, host), exact, prefixed, LoadedLater(partial(_admin_app, parts)))
+
+    def _reports(self, config: Config) -> GatewayReports:
+        return GatewayReports(
             ReportParts(
                 hub=self._hub,
                 supervisor=self._supervisor,
@@ -246,18 +255,17 @@ class Gateway:
                 deny_in_outage=config.budgets.on_store_outage == "deny",
             )
         )
-        operations = Operations(
-            reports,
-            self._directory,
-            self._counters.counters,
-            self._passage.runs,
-            self._telemetry.registry,
-            self._clock,
+
+    def _admin_parts(self, reports: GatewayReports, token: str) -> AdminParts:
+        runs = self._passage.runs
+        return AdminParts(
+            Operations(reports, self._directory, self._counters.counters, runs, self._telemetry, self._clock),
+            self._keyring,
+            self._ledger,
+            Prices(self._prices, lambda: self._router),
+            CacheParts(self._passage.look_up, self._keyring, self._executor, BY_OPERATION, self._ledger),
+            token,
         )
-        prices = Prices(self._prices, lambda: self._router)
-        kept = CacheParts(self._passage.look_up, self._keyring, self._executor, BY_OPERATION, self._ledger)
-        admin = admin_app(operations, self._keyring, self._ledger, prices, kept, state.admin_token())
-        return Door(host_policy(config, host), exact, prefixed, admin)
 
     def _model_lists(self) -> dict[str, App]:
         paths = (("/v1/models", "openai"), ("/openai/v1/models", "openai"), ("/anthropic/v1/models", "anthropic"))
@@ -312,3 +320,19 @@ class Gateway:
                 public_url=public_url_of(config.server.public_url),
             )
         )
+
+
+def _admin_app(parts: AdminParts) -> App:
+    """FastAPI comes with it, so it is loaded by name, when it is asked for."""
+    made: App = importlib.import_module("gateway.admin.app").admin_app(parts)
+    return made
+
+
+def _listings() -> Listings:
+    """The catalogue package comes with them."""
+    found: Listings = importlib.import_module("providers.listed_prices")
+    return found
+
+
+def _read_listings() -> None:
+    _listings().prepare()

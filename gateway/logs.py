@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 
 import structlog
+
+from gateway.config.problems import Problem
 
 LEVEL = logging.INFO
 
 
-def configure_logs() -> None:
-    """Set structlog up for the process. Values named like secrets never reach it: callers log names."""
+def begin_logs(notes: Iterable[Problem]) -> None:
+    """Set structlog up for the process, and log what is worth knowing about its configuration. Values named like
+    secrets never reach it: callers log names."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -25,3 +29,6 @@ def configure_logs() -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    log = structlog.get_logger("tollkeeper.server")
+    for note in notes:
+        log.info("configuration_note", note=str(note))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.admin.operations import Health
+from gateway.admin.parts import Health
 from gateway.keyring import Keyring
 from mcp_hub.hub import Hub
 from mcp_hub.members import Member
@@ -45,7 +45,7 @@ class ReportParts:
 
 
 class GatewayReports:
-    """``gateway.admin.operations.Reports`` of one process."""
+    """``gateway.admin.parts.Reports`` of one process."""
 
     def __init__(self, parts: ReportParts) -> None:
         self._parts = parts
@@ -60,6 +60,12 @@ class GatewayReports:
         if counters is not None and self._parts.deny_in_outage:
             return Health("not_ready", tuple(reasons))
         return Health("degraded" if reasons else "ready", tuple(reasons))
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Status and answer of ``/readyz``."""
+        health = self.ready()
+        said = {"status": health.status, "reasons": list(health.reasons)}
+        return 503 if health.status == "not_ready" else 200, said
 
     def doctor(self) -> dict[str, Any]:
         now = self._parts.clock()

@@ -1,167 +1,77 @@
-"""Runs the composed gateway: socket, uvicorn, signals.
+"""``python -m gateway.server``: what ``tollkeeper serve`` becomes.
 
-SIGHUP re-reads the configuration, all or nothing, without dropping sessions. SIGTERM and SIGINT stop
-accepting, let calls under way end within a bound, settle the rest and close the books.
+Reads the configuration and opens the socket, and only then loads what runs: the gateway (``gateway.running``) or the
+supervisor of several (``gateway.workers``). So problems of a configuration are told at once, a supervisor stays
+small, and clients that connect while the rest is read from disk wait instead of being refused.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
+import importlib
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import structlog
-import uvicorn
-import uvloop
-
-from gateway.composition import Gateway
 from gateway.config.loader import ConfigError, load
 from gateway.config.models import Config
-from gateway.http_protocol import OneWriteProtocol
-from gateway.logs import configure_logs
-from gateway.serving import EXIT_CONFIG, EXIT_START, READY_LINE, ServeOptions, address_of
+from gateway.serving import EXIT_CONFIG, EXIT_START, ServeOptions, say
 from gateway.state import StateDir, StateError
-from gateway.workers import Supervisor, refuse_workers
-
-log = structlog.get_logger("tollkeeper.server")
-
-SWITCH_S = 0.001
-"""How long a thread that works (the ledger's writer) keeps the loop waiting at most; Python's own is 5 ms."""
 
 
 def run_server(options: ServeOptions) -> int:
     """Serve until a signal; the process's exit status. Prints one line per problem."""
-    configure_logs()
+    _start_lightly()
     try:
         loaded = load(options.config, os.environ)
     except ConfigError as error:
         for problem in error.problems:
-            _say(str(problem))
+            say(str(problem))
         return EXIT_CONFIG
-    for note in loaded.notes:
-        log.info("configuration_note", note=str(note))
-    server = loaded.config.server
-    if options.workers > 1 and (reason := refuse_workers(loaded.config)) is not None:
-        _say(reason)
+    workers: Any = importlib.import_module("gateway.workers") if options.workers > 1 else None
+    if workers is not None and (reason := workers.refuse_workers(loaded.config)) is not None:
+        say(reason)
         return EXIT_CONFIG
     try:
         state = StateDir.prepare(options.state)
-        port = server.port if options.port is None else options.port
-        listener = (
-            _bind(options.host or server.host, port) if options.socket is None else socket.socket(fileno=options.socket)
-        )
     except StateError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_START
+    listener = _listener(options, loaded.config)
+    if listener is None:
+        return EXIT_START
+    importlib.import_module("gateway.logs").begin_logs(loaded.notes)
+    with listener:
+        if workers is not None and options.socket is None:
+            gc.enable()
+            supervised: int = workers.Supervisor(options, state, listener).run()
+            return supervised
+        status: int = importlib.import_module("gateway.running").run(options, loaded.config, state, listener)
+        return status
+
+
+def _start_lightly() -> None:
+    """Almost everything that a start makes lasts, so that the collector would look in vain, again and again: it rests
+    until the gateway serves (``gateway.running``). And structlog loads rich where it is installed, to draw tracebacks
+    in a terminal that a server has not got: 0.17 s and 5 MB. For this process rich is not installed."""
+    gc.disable()
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+
+def _listener(options: ServeOptions, config: Config) -> socket.socket | None:
+    """The socket that was handed over, or one of our own; ``None``, and the reason is told, if there is none."""
+    if options.socket is not None:
+        return socket.socket(fileno=options.socket)
+    host = options.host or config.server.host
+    port = config.server.port if options.port is None else options.port
+    try:
+        return _bind(host, port)
     except OSError as error:
-        _say(f"Cannot listen on {options.host or server.host}:{port}: {error.strerror}.")
-        return EXIT_START
-    if options.workers > 1 and options.socket is None:
-        with listener:
-            return Supervisor(options, state, listener).run()
-    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options, loaded.config, state, listener))
-
-
-async def _serve(options: ServeOptions, config: Config, state: StateDir, listener: socket.socket) -> int:
-    try:
-        gateway = Gateway(config, state, options.host, options.worker, options.workers)
-    except StateError as error:
-        _say(str(error))
-        return EXIT_START
-    address = address_of(listener)
-    announce = partial(_ready, options.worker) if options.socket is not None else partial(_announce, state, address)
-    server = _Server(_uvicorn(gateway), announce)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, gateway, options.config)
-    try:
-        await gateway.start()
-        _settle_memory()
-        sys.setswitchinterval(SWITCH_S)
-        await server.serve(sockets=[listener])
-    except StateError as error:
-        _say(str(error))
-        return EXIT_START
-    finally:
-        if options.socket is None:
-            state.withdraw_address()
-        await gateway.stop()
-    return 0
-
-
-def _settle_memory() -> None:
-    """What exists now lives as long as the process: the collector need not look at it again. To look for circles
-    among 200,000 lasting objects took a fifth of a call's time. How often it looks stays Python's own: some circles
-    hold answers of many megabytes."""
-    gc.collect()
-    gc.freeze()
-
-
-def _uvicorn(gateway: Gateway) -> uvicorn.Config:
-    return uvicorn.Config(
-        gateway.door,
-        http=OneWriteProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=None,
-    )
-
-
-class _Server(uvicorn.Server):
-    """Says when it accepts connections, and leaves signals to us: uvicorn raises them again when it has
-    stopped, which would end the process before the books are closed."""
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._announce = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            self._announce()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-def _announce(state: StateDir, address: str) -> None:
-    state.publish_address(address)
-    log.info("listening", address=address)
-
-
-def _ready(worker: int) -> None:
-    """The supervisor reads this line and publishes the address when every worker has said it."""
-    print(READY_LINE, flush=True)
-    log.info("worker_ready", worker=worker)
-
-
-def _reload(gateway: Gateway, path: Path) -> None:
-    """All or nothing: a file with problems changes nothing."""
-    try:
-        loaded = load(path, os.environ)
-    except ConfigError as error:
-        for problem in error.problems:
-            log.error("configuration_not_reloaded", problem=str(problem))
-        return
-    gateway.reload(loaded.config)
-    log.info("configuration_reloaded", file=str(path))
+        say(f"Cannot listen on {host}:{port}: {error.strerror}.")
+        return None
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -178,12 +88,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> None:
-    """``python -m gateway.server``: what ``tollkeeper serve`` becomes."""
     parser = argparse.ArgumentParser(prog="tollkeeper serve")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)

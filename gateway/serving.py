@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as sockets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,3 +31,8 @@ def address_of(listener: sockets.socket) -> str:
     """Where clients find it."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def say(line: str) -> None:
+    """To whoever started the process, before there are logs or where a log line would be missed."""
+    print(line, file=sys.stderr, flush=True)

@@ -18,8 +18,7 @@ from typing import IO
 
 import structlog
 
-from gateway.cache_policy import cache_wanted
-from gateway.caches import answers_url
+from gateway.cache_policy import answers_url, cache_wanted
 from gateway.config.models import Config
 from gateway.serving import EXIT_START, ServeOptions, address_of
 from gateway.state import StateDir

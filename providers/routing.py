@@ -20,7 +20,7 @@ from policies.identity import VirtualKey
 from policies.pricing import Price
 from policies.refusals import model_not_allowed, no_provider, price_unknown, service_unavailable
 from policies.types import Refusal
-from providers.price_catalogue import PriceCatalogue, PriceUnknown, known_models
+from providers.price_catalogue import PriceCatalogue, PriceUnknown, is_pattern
 from providers.registry import Provider
 from providers.services import Service
 
@@ -77,6 +77,11 @@ class Router:
     def providers(self) -> Iterable[Provider]:
         return self._providers.values()
 
+    @property
+    def must_look_up(self) -> bool:
+        """Whether prices are needed that nobody has set."""
+        return any(self._catalogue.must_look_up(provider) for provider in self._providers.values())
+
     def fallbacks(self, model: str) -> tuple[str, ...]:
         """Models to try in order when every target of ``model`` has failed: the most specific pattern's."""
         if not self._fallbacks:
@@ -104,10 +109,16 @@ class Router:
         for provider in self._providers.values():
             if provider.disabled is not None:
                 continue
-            literal = [pattern for pattern in provider.models.allow if "*" not in pattern and "?" not in pattern]
-            listed = {*literal, *(m for m in known_models(provider) if provider.models.allows(m))}
-            names.update(m for m in listed if key.grants.allows("model", provider.name, m))
+            named = self.models_of(provider)
+            names.update(m for m in named if key.grants.allows("model", provider.name, m))
         return sorted(names)
+
+    def models_of(self, provider: Provider) -> set[str]:
+        """The names that the operator allowed, and those that a pattern of his stands for."""
+        literal = {name for name in provider.models.allow if not is_pattern(name)}
+        if len(literal) == len(provider.models.allow):
+            return literal
+        return {*literal, *(m for m in self._catalogue.models(provider) if provider.models.allows(m))}
 
     def explain(self, key: VirtualKey, model: str) -> list[Candidate]:
         """Every provider and why it would or would not serve ``model``."""
@@ -148,7 +159,7 @@ class Router:
         best = max(specificity for _, specificity in serving)
         named_best = [provider for provider, specificity in serving if specificity == best]
         if best == _ANYTHING:
-            named_best = _likeliest(named_best, upstream, service)
+            named_best = self._likeliest(named_best, upstream, service)
         chosen = [provider for provider in named_best if provider.disabled is None]
         if not chosen:
             # Not the next best: a name that a disabled provider claims would land somewhere unmeant.
@@ -157,6 +168,19 @@ class Router:
             return self._targets(key, chosen, upstream)
         except PriceUnknown as error:
             return price_unknown(model, str(error))
+
+    def _likeliest(self, providers: list[Provider], model: str, service: Service) -> list[Provider]:
+        """Of providers that all take any name: those of the dialect whose vendor is known to have the model; if none
+        is known, those that answer without translation. A file that names no models must not send ``gpt-4o`` to
+        Anthropic."""
+        kinds = {provider.kind_of(model) for provider in providers}
+        if len(kinds) == 1:
+            return providers
+        known = {provider.kind_of(model) for provider in providers if model in self._catalogue.models(provider)}
+        chosen = [p for p in providers if p.kind_of(model) in known] or [
+            p for p in providers if p.speaks(service, model)
+        ]
+        return chosen or providers
 
     def _targets(self, key: VirtualKey, chosen: Sequence[Provider], model: str) -> Route:
         """Every key of every provider; a provider's weight is shared among its keys."""
@@ -173,17 +197,6 @@ class Router:
             targets += (Target(provider.name, name, price, tiers, k.name) for k in usable)
             weights += (share * k.weight for k in usable)
         return Route(tuple(targets), tuple(weights))
-
-
-def _likeliest(providers: list[Provider], model: str, service: Service) -> list[Provider]:
-    """Of providers that all take any name: those of the dialect whose vendor is known to have the model; if none is
-    known, those that answer without translation. A file that names no models must not send ``gpt-4o`` to Anthropic."""
-    kinds = {provider.kind_of(model) for provider in providers}
-    if len(kinds) == 1:
-        return providers
-    known = {provider.kind_of(model) for provider in providers if model in known_models(provider)}
-    chosen = [p for p in providers if p.kind_of(model) in known] or [p for p in providers if p.speaks(service, model)]
-    return chosen or providers
 
 
 def _specificity(models: Grant, name: str) -> Specificity | None:

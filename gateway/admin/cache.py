@@ -12,7 +12,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 
 from gateway.admin.cache_reports import (
-    CacheParts,
     Evaluation,
     Question,
     cache_of,
@@ -22,6 +21,7 @@ from gateway.admin.cache_reports import (
     explain_request,
 )
 from gateway.admin.errors import AdminError
+from gateway.admin.parts import CacheParts
 from gateway.admin.security import AdminCheck
 from policies.caching.stores import CacheUnavailable
 from policies.caching.vocabulary import Selector

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, Field
 
 from gateway.admin.errors import AdminError
-from gateway.keyring import Keyring
+from gateway.admin.parts import CacheParts
 from gateway.surfaces.cache_wishes import wish_of
 from policies.caching.evaluation import Judged, Pair, judge, scores
 from policies.caching.explaining import near_misses
@@ -19,26 +17,11 @@ from policies.caching.stores import CacheUnavailable
 from policies.caching.vocabulary import Asked, Bypass, Entry, Query
 from policies.identity import VirtualKey
 from policies.ids import new_call_id
-from policies.journaled_ledger import JournaledLedger
 from policies.ledger_queries import LedgerFilter
 from policies.look_up import LookUp
 from policies.refusals import dollars_plain, instant
 from policies.strict_json import BodyError
 from policies.types import CallContext, Refusal
-from providers.dialects.base import Dialect
-from providers.executor import ModelExecutor
-
-
-@dataclass(frozen=True, slots=True)
-class CacheParts:
-    """What these routes need. ``look_up`` is ``None`` where nothing can be kept."""
-
-    look_up: LookUp | None
-    keyring: Keyring
-    executor: ModelExecutor
-    dialects: Mapping[str, Dialect]
-    """By operation: ``chat``, ``messages`` …"""
-    ledger: JournaledLedger
 
 
 class Question(BaseModel):

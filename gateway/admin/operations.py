@@ -1,74 +1,25 @@
-"""Health, metrics, ``/me`` and the operator's questions (``doctor``, ``explain``)."""
+"""Metrics, ``/me`` and the operator's questions (``doctor``, ``explain``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.admin.errors import AdminError
+from gateway.admin.metrics import CONTENT_TYPE, Metrics
+from gateway.admin.parts import Operations
 from gateway.admin.security import AdminCheck
 from gateway.surfaces.credentials import identify
 from gateway.surfaces.runs import LIMITS_HEADER, run_of
-from policies.counters import Counters, LimitState
-from policies.identity import Directory
+from policies.counters import LimitState
 from policies.refusals import instant
-from policies.run_limits import RunTiers
 from policies.types import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``degraded`` serves: rows wait in the journal, or budgets are counted within an outage's allowance. A
-    balancer that took such a gate out would make an outage of its store an outage of everything."""
-
-    status: Literal["ready", "degraded", "not_ready"]
-    reasons: tuple[str, ...] = ()
-
-
-class Reports(Protocol):
-    """What the running gateway can tell about itself."""
-
-    def ready(self) -> Health:
-        """Whether it can serve."""
-
-    def doctor(self) -> dict[str, Any]:
-        """State of every server, provider and store."""
-
-    def explain(self, key: str, model: str | None, tool: str | None) -> dict[str, Any] | None:
-        """Which decision a call would meet and why; ``None`` if there is no such key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """What these routes need."""
-
-    reports: Reports
-    directory: Directory
-    counters: Counters
-    runs: RunTiers
-    registry: CollectorRegistry
-    clock: Callable[[], int]
-
-
 def open_router(parts: Operations) -> APIRouter:
-    """``/healthz``, ``/readyz``, and ``/me`` for a virtual key itself."""
+    """``/me``, for a virtual key itself."""
     routes = APIRouter(tags=["operations"])
-
-    @routes.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @routes.get("/readyz")
-    async def readyz() -> JSONResponse:
-        health = parts.reports.ready()
-        return JSONResponse(
-            {"status": health.status, "reasons": list(health.reasons)}, 503 if health.status == "not_ready" else 200
-        )
 
     @routes.get("/me")
     async def me(request: Request) -> dict[str, Any]:
@@ -97,10 +48,11 @@ def open_router(parts: Operations) -> APIRouter:
 def admin_router(parts: Operations, check: AdminCheck) -> APIRouter:
     """``/metrics``, ``/api/doctor``, ``/api/explain``."""
     routes = APIRouter(tags=["operations"], dependencies=[Depends(check)])
+    counted = Metrics(parts.telemetry)
 
     @routes.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(parts.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(counted.render(), media_type=CONTENT_TYPE)
 
     @routes.get("/api/doctor")
     async def doctor() -> dict[str, Any]:

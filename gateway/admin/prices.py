@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Depends
 
 from gateway.admin.errors import AdminError
+from gateway.admin.parts import Prices
 from gateway.admin.security import AdminCheck
 from gateway.config.providers import ModelPrice
-from gateway.price_book import PriceBook, PriceError
+from gateway.price_book import PriceError
 from policies.pricing import NANO, Price
-from providers.price_catalogue import PriceUnknown, known_models
+from providers.price_catalogue import PriceUnknown
 from providers.registry import Provider
 from providers.routing import Router
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What these routes need."""
-
-    book: PriceBook
-    router: Callable[[], Router]
 
 
 def router(prices: Prices, check: AdminCheck) -> APIRouter:
@@ -59,9 +51,7 @@ def router(prices: Prices, check: AdminCheck) -> APIRouter:
 
 
 def _lines(router: Router, provider: Provider, model: str | None) -> Iterator[dict[str, Any]]:
-    literal = [pattern for pattern in provider.models.allow if "*" not in pattern and "?" not in pattern]
-    known = (m for m in known_models(provider) if provider.models.allows(m))
-    names = [model] if model is not None else sorted({*literal, *known, *provider.prices} - {"*"})
+    names = [model] if model is not None else sorted({*router.models_of(provider), *provider.prices} - {"*"})
     for name in names:
         try:
             yield _line(provider.name, name, router.price(provider, name))

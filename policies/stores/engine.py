@@ -6,6 +6,7 @@ that starts on a current schema neither loads Alembic nor waits for it.
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,11 @@ def connect(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         _tune_sqlite(engine)
     return engine
+
+
+def inserting(engine: Engine) -> Any:
+    """The ``insert`` of the engine's dialect, which knows conflicts; the other dialect's is not loaded."""
+    return importlib.import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
 
 
 def _revision(engine: Engine) -> str | None:

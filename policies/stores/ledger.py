@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -30,6 +29,7 @@ from policies.ledger_queries import (
     Total,
     UsageSum,
 )
+from policies.stores.engine import inserting
 from policies.stores.tables import ledger, usage_daily
 from policies.windows import SECOND_NS, day_of
 
@@ -60,7 +60,7 @@ class RelationalLedger:
         # The driver's own statement: SQLAlchemy's costs as much CPU per row as the rest of a call's accounting.
         self._append = f"INSERT INTO ledger ({names}) VALUES {marks}"  # noqa: S608 - names of our own columns
         self._append_many = f"{self._append}{f', {marks}' * (ROWS_AT_ONCE - 1)}"
-        insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(usage_daily)
+        insert = inserting(engine)(usage_daily)
         self._upsert = insert.on_conflict_do_update(
             index_elements=[usage_daily.c.tier, usage_daily.c.day],
             set_={name: usage_daily.c[name] + insert.excluded[name] for name in _SUMS},
