@@ -83,7 +83,7 @@ class Supervisor:
         self._specs: dict[str, MemberSpec] = {}
         self._eras: dict[str, Era] = {}
         self._slots: dict[SessionKey, _Slot] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     def reconfigure(self, specs: Iterable[MemberSpec]) -> list[str]:
@@ -224,11 +224,14 @@ class Supervisor:
         self._slots.pop(slot.key, None)
         if slot.starting is not None:
             slot.starting.cancel()
+            self._await_end(slot.starting)  # it ends the program that it has started
         if slot.session is not None:
             self._close(slot.session)
 
     def _close(self, session: LiveSession) -> None:
-        task = asyncio.get_running_loop().create_task(session.close())
+        self._await_end(asyncio.get_running_loop().create_task(session.close()))
+
+    def _await_end(self, task: asyncio.Task[Any]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
