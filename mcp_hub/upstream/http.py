@@ -13,7 +13,7 @@ import msgspec
 
 from mcp_hub.log_levels import LogLevel
 from mcp_hub.seams import LEGACY_VERSIONS, Caller, Era, MemberFault, RawObject, Reply, RpcError
-from mcp_hub.upstream.deadline import Deadline, TaskDeadline
+from mcp_hub.upstream.deadline import Deadline, Deadlines, TaskDeadline
 from mcp_hub.upstream.envelope import CLIENT_INFO, Stamp
 from mcp_hub.upstream.http_exchanges import FORGOTTEN, HANDSHAKE_TIMEOUT_S, STREAM, HttpExchanges
 from mcp_hub.upstream.http_wire import (
@@ -48,6 +48,7 @@ class HttpSession(HttpExchanges):
         self, spec: HttpSpec, transport: HttpTransport, on_notification: OnSessionNotification, tenancy: Tenancy
     ) -> None:
         super().__init__(spec, transport, on_notification, tenancy)
+        self._deadlines = Deadlines()
         self._log_level = LogLevel()
         self._over = asyncio.Event()
         self._renewal: asyncio.Task[None] | None = None
@@ -79,14 +80,14 @@ class HttpSession(HttpExchanges):
 
     async def request(self, method: str, params: RawObject, *, timeout: float, caller: Caller | None = None) -> Reply:
         self.in_flight += 1
-        limit = TaskDeadline(timeout)
+        limit = TaskDeadline(self._deadlines, timeout)
         try:
             if caller is not None and caller.log_level is not None:
-                await self._set_log_level(caller.log_level, limit.deadline)
-            reply = await self._exchange(method, params, limit.deadline, caller)
+                await self._set_log_level(caller.log_level, limit)
+            reply = await self._exchange(method, params, limit, caller)
             if isinstance(reply, MemberFault) and reply.code == FORGOTTEN:
                 await self._renew()
-                reply = await self._exchange(method, params, limit.deadline, caller)
+                reply = await self._exchange(method, params, limit, caller)
             return reply
         except asyncio.CancelledError:
             if not limit.passed():
@@ -96,7 +97,7 @@ class HttpSession(HttpExchanges):
         except Cannot as error:
             return error.fault
         finally:
-            limit.deadline.stop()
+            limit.stop()
             self.in_flight -= 1
 
     async def forgotten(self) -> None:
@@ -109,6 +110,7 @@ class HttpSession(HttpExchanges):
         if self._session_id is not None:
             await self._farewell("DELETE", b"")
         self._questions.close()
+        self._deadlines.close()
         for task in self._farewells:
             task.cancel()
 
@@ -197,6 +199,7 @@ class HttpSession(HttpExchanges):
 
     async def _initialize_anew(self) -> None:
         await self._initialize()
+        self._deadlines = Deadlines()
         self._log_level = LogLevel()
         self._over.set()
         self._over = asyncio.Event()

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
 from mcp_hub.seams import Caller, MemberFault, Notification, Reply
-from mcp_hub.upstream.deadline import Deadline
+from mcp_hub.upstream.deadline import Deadline, Deadlines
 from mcp_hub.upstream.jsonrpc import Incoming
 
 
-class Waiting:
-    """One request in flight."""
+class Waiting(Deadline):
+    """One request in flight, and how long it may be."""
 
-    __slots__ = ("caller", "deadline", "future")
+    __slots__ = ("_pending", "caller", "future", "id", "timeout")
 
-    def __init__(self, future: asyncio.Future[Reply], caller: Caller | None, deadline: Deadline) -> None:
-        self.future = future
+    def __init__(self, pending: Pending, request_id: int, timeout: float, caller: Caller | None) -> None:
+        super().__init__(pending.deadlines, timeout)
+        self._pending = pending
+        self.id = request_id
+        self.timeout = timeout
         self.caller = caller
-        self.deadline = deadline
+        self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def expire(self) -> None:
+        self._pending.expired(self)
 
 
 class Pending:
@@ -36,6 +41,7 @@ class Pending:
         self._waiting: dict[int, Waiting] = {}
         self._next = 1
         self._lost: MemberFault | None = None
+        self.deadlines = Deadlines()
         self.unmatched = 0
         """Answers that belong to no request: wrong, repeated or late ids."""
 
@@ -55,17 +61,15 @@ class Pending:
     def began(self, request_id: int, timeout: float, caller: Caller | None) -> Waiting:
         """A request that leaves now: its future is the answer, a fault when the deadline passes or the connection
         ends. ``ended`` must follow."""
-        deadline = Deadline(timeout, partial(self._expire, request_id, timeout))
-        waiting = Waiting(asyncio.get_running_loop().create_future(), caller, deadline)
-        self._waiting[request_id] = waiting
+        waiting = self._waiting[request_id] = Waiting(self, request_id, timeout, caller)
         return waiting
 
-    def ended(self, request_id: int, waiting: Waiting) -> None:
+    def ended(self, waiting: Waiting) -> None:
         """Nobody waits for it any more; the member is told if it is still at work."""
-        waiting.deadline.stop()
-        del self._waiting[request_id]
+        waiting.stop()
+        del self._waiting[waiting.id]
         if waiting.future.cancelled():
-            self._abandon(request_id, "The caller left.")
+            self._abandon(waiting.id, "The caller left.")
 
     def answered(self, message: Incoming) -> None:
         """Match a response or an error."""
@@ -83,7 +87,7 @@ class Pending:
         waiting = self._find(bytes(token) if token is not None else None)
         if waiting is None or waiting.caller is None:
             return False
-        waiting.deadline.progressed()
+        waiting.progressed()
         waiting.caller.notified(notification)
         return True
 
@@ -99,25 +103,20 @@ class Pending:
     def fail(self, fault: MemberFault) -> None:
         """The connection is gone: every request in flight ends with ``fault``."""
         self._lost = msgspec.structs.replace(fault, sent=False)
+        self.deadlines.close()
         for waiting in self._waiting.values():
             if not waiting.future.done():
                 waiting.future.set_result(fault)
+
+    def expired(self, waiting: Waiting) -> None:
+        """The member was silent for too long."""
+        if waiting.future.done():
+            return
+        self._abandon(waiting.id, "The deadline has passed.")
+        text = f"{self._server} did not answer within {waiting.timeout:g} seconds."
+        waiting.future.set_result(MemberFault(code="member_timeout", message=text, stage="answer", sent=True))
 
     def _find(self, raw: bytes | None) -> Waiting | None:
         if raw is None or not raw.isdigit():
             return None
         return self._waiting.get(int(raw))
-
-    def _expire(self, request_id: int, timeout: float) -> None:
-        waiting = self._waiting.get(request_id)
-        if waiting is None or waiting.future.done():
-            return
-        self._abandon(request_id, "The deadline has passed.")
-        waiting.future.set_result(
-            MemberFault(
-                code="member_timeout",
-                message=f"{self._server} did not answer within {timeout:g} seconds.",
-                stage="answer",
-                sent=True,
-            )
-        )

@@ -153,13 +153,13 @@ class StreamSession:
         answered = False
         try:
             if asker is not None:
-                self._questions.began(request_id, asker, waiting.deadline)
+                self._questions.began(request_id, asker, waiting)
             self.write(line)
             reply = await waiting.future
             answered = not isinstance(reply, MemberFault)
             return reply
         finally:
-            self._pending.ended(request_id, waiting)
+            self._pending.ended(waiting)
             if asker is not None:
                 self._questions.ended(request_id, answered=answered)
 

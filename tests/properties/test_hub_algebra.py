@@ -16,7 +16,7 @@ from mcp_hub.cursors import Cursors
 from mcp_hub.param_headers import Mirror, disagreement, headers_for, mirrors_of
 from mcp_hub.request_state import RequestStates, bound_to
 from mcp_hub.seams import Notification, Question, QuestionAnswer
-from mcp_hub.upstream.deadline import Deadline
+from mcp_hub.upstream.deadline import Deadline, Deadlines
 from mcp_hub.upstream.jsonrpc import decode
 from mcp_hub.upstream.questions import Questions
 from mcp_hub.wire.header_values import decode_header, encode_header
@@ -194,12 +194,13 @@ def test_a_question_reaches_the_call_that_caused_it_or_nobody(steps: list[tuple[
 
     async def play() -> None:
         questions = Questions(lambda _: None, declared=True)
+        deadlines = Deadlines()
         callers: dict[int, _Caller] = {}
         flying: dict[int, Deadline] = {}
         waiting: dict[int, str] = {}
         for number, (what, call) in enumerate(steps):
             if what == "begin" and call not in callers:
-                callers[call], flying[call] = _Caller(), Deadline(60, lambda: None)
+                callers[call], flying[call] = _Caller(), Deadline(deadlines, 60)
                 questions.began(call, callers[call], flying[call])
             elif what == "ask" and call in flying and call not in waiting:
                 waiting[call] = name = f"by{call}_{number}"

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from mcp_hub.upstream.deadline import TaskDeadline
+from mcp_hub.upstream.deadline import Deadlines, TaskDeadline
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.client_sessions import ClientFacts, ClientSession
 from mcp_hub.wire.messages import WireError, read_message
@@ -79,7 +79,7 @@ async def test_a_session_keeps_no_call_that_was_answered() -> None:
 
 
 async def test_a_deadline_that_passes_ends_what_is_awaited_and_says_so() -> None:
-    limit = TaskDeadline(0.0)
+    limit = TaskDeadline(Deadlines(), 0.0)
     with pytest.raises(asyncio.CancelledError):
         await asyncio.Event().wait()
     assert limit.passed()
@@ -93,7 +93,7 @@ async def test_a_caller_that_leaves_is_not_taken_for_a_deadline() -> None:
     waiting = asyncio.Event()
 
     async def call() -> None:
-        limit = TaskDeadline(60.0)
+        limit = TaskDeadline(Deadlines(), 60.0)
         waiting.set()
         try:
             await asyncio.Event().wait()
@@ -101,7 +101,7 @@ async def test_a_caller_that_leaves_is_not_taken_for_a_deadline() -> None:
             found.append(limit.passed())
             raise
         finally:
-            limit.deadline.stop()
+            limit.stop()
 
     task = asyncio.create_task(call())
     await waiting.wait()
