@@ -38,13 +38,13 @@ from gateway.transport import PooledTransport
 from gateway.upkeep import expire_rows, follow_changes, forget_quietly
 from mcp_hub.bridge import BridgeParts
 from mcp_hub.cursors import Cursors
-from mcp_hub.dispatch import ToolPrice
 from mcp_hub.hub import Hub, HubSettings
 from mcp_hub.parking import ParkingLot, ParkingRules
 from mcp_hub.request_state import RequestStates
 from mcp_hub.seams import Notification
 from mcp_hub.session_key import SessionKey
 from mcp_hub.upstream.supervisor import Supervisor, SupervisorSettings
+from mcp_hub.way import ToolPrice
 from mcp_hub.wire.client_sessions import ClientSessions
 from policies.caching.cache import Cache
 from policies.caching.vocabulary import Selector

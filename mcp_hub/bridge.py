@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcp_hub.capabilities import ELICIT, SAMPLE, Profile, required
+from mcp_hub.capabilities import ELICIT, SAMPLE, required
 from mcp_hub.error_codes import MISSING_CAPABILITY, URL_ELICITATION_REQUIRED
 from mcp_hub.interactions import (
     InputRequired,
@@ -33,6 +33,7 @@ from mcp_hub.interactions import (
 )
 from mcp_hub.request_state import CallState, RequestStates
 from mcp_hub.seams import Era, MemberFault, Question, QuestionAnswer, RawObject, Reply, RpcError
+from mcp_hub.way import Way
 from policies.dispatch import Attempt
 from policies.identity import VirtualKey
 from policies.types import CallContext, Outcome
@@ -42,7 +43,7 @@ QUESTION_S = 600.0
 """How long one question may stay open."""
 
 Sampler = Callable[[VirtualKey, CallContext, Question], Awaitable[QuestionAnswer]]
-Send = Callable[[RawObject], Awaitable[Reply]]
+Send = Callable[[Attempt, RawObject], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class BridgeParts:
     sampler: Sampler | None = None
 
 
-class Ends(msgspec.Struct, frozen=True):
-    """The client's end of a bridge."""
+class Client(msgspec.Struct, frozen=True):
+    """What a call must know of the client that makes it."""
 
     era: Era
-    many: bool
-    """The client sees many members, so that a question must say whose it is."""
+    log_level: str | None = None
+    wants_progress: bool = False
+    endpoint: str | None = None
+    """The one server whose endpoint was called; ``None``: that of all, so that a question must say whose it is."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -75,7 +78,7 @@ class Bridge:
 
     __slots__ = (
         "_asked_before",
-        "_ends",
+        "_client",
         "_given",
         "_missing",
         "_parts",
@@ -86,15 +89,15 @@ class Bridge:
         "questioned",
     )
 
-    def __init__(self, parts: BridgeParts, profile: Profile, ends: Ends, round_: Round) -> None:
+    def __init__(self, parts: BridgeParts, way: Way, client: Client, round_: Round) -> None:
         self._parts = parts
-        self._profile = profile
-        self._ends = ends
+        self._profile = way.profile
+        self._client = client
         self._round = round_
         self._asked_before = 0
         self._missing: str | None = None
-        self._given = dict(round_.responses) if ends.era == "modern" else {}
-        self.member_era: Era = "legacy"
+        self._given = dict(round_.responses) if client.era == "modern" else {}
+        self.member_era = way.era
         self.open: dict[str, OpenQuestion] = {}
         self.questioned = False
         """The member asked something: its answer is this caller's alone."""
@@ -103,13 +106,13 @@ class Bridge:
         """Call the member, again with every set of answers, until it is done or the client has the word."""
         sent = self._first(params)
         for _ in range(MOST_ROUNDS):
-            reply = await send(sent)
+            reply = await send(attempt, sent)
             try:
                 asked = self._asked(reply)
             except ValueError as broken:
                 return _invalid(str(broken))
             if asked is None:
-                return self._judged(reply)
+                return reply if self._missing is None else self._judged(self._missing, reply)
             answers = await self._answers(attempt, asked)
             if isinstance(answers, Outcome | MemberFault | RpcError):
                 return answers
@@ -127,7 +130,7 @@ class Bridge:
             return unsafe
         if question.method == SAMPLE and self._parts.sampler is not None:
             return await self._parts.sampler(attempt.key, attempt.call.context, question)
-        if self._ends.era == "legacy" and not attempt.heard:
+        if self._client.era == "legacy" and not attempt.heard:
             return unanswered(question)
         self._asked_before += 1
         name = question.name if question.name and question.name not in self.open else f"q{self._asked_before}"
@@ -153,23 +156,23 @@ class Bridge:
         inner = msgspec.Raw(state.inner.encode()) if state.inner is not None else None
         return _again(params, {**self._round.responses, **own}, inner)
 
-    def _judged(self, reply: Reply) -> Reply:
+    def _judged(self, missing: str, reply: Reply) -> Reply:
         """A call that failed after its member had asked for what a modern client did not declare has failed for
         that reason."""
-        if self._missing is None or self._ends.era == "legacy":
+        if self._client.era == "legacy":
             return reply
         failed = isinstance(reply, RpcError) or (isinstance(reply, msgspec.Raw) and is_tool_error(reply))
         if not failed:
             return reply
-        data = msgspec.Raw(msgspec.json.encode({"requiredCapabilities": required(self._missing)}))
-        return RpcError(MISSING_CAPABILITY, f"The tool needs a client that offers {self._missing}", data)
+        data = msgspec.Raw(msgspec.json.encode({"requiredCapabilities": required(missing)}))
+        return RpcError(MISSING_CAPABILITY, f"The tool needs a client that offers {missing}", data)
 
     def _asked(self, reply: Reply) -> InputRequired | None:
         """What the member wants to know before it goes on. Raises ``ValueError``."""
         if isinstance(reply, msgspec.Raw):
             return read_input_required(reply) if self.member_era == "modern" else None
         if isinstance(reply, RpcError) and reply.code == URL_ELICITATION_REQUIRED:
-            modern = self._ends.era == "modern" and "url" in self._profile.features
+            modern = self._client.era == "modern" and "url" in self._profile.features
             questions = url_questions(reply) if modern else {}
             return InputRequired(questions, None) if questions else None
         return None
@@ -185,7 +188,7 @@ class Bridge:
             unsafe = unsafe_url(question)
             if unsafe is not None:
                 return _invalid(unsafe.message)
-        if self._ends.era == "legacy":
+        if self._client.era == "legacy":
             return await self._gathered(attempt, asked.questions)
         own = self._own(asked.questions)
         answered = await self._gathered(attempt, own)
@@ -199,7 +202,8 @@ class Bridge:
 
     def _shown(self, attempt: Attempt, question: Question) -> Question:
         """The question as the client sees it: a person must see who asks."""
-        return named(question, attempt.target.owner) if self._ends.many and question.method == ELICIT else question
+        many = self._client.endpoint is None
+        return named(question, attempt.target.owner) if many and question.method == ELICIT else question
 
     def _own(self, questions: Mapping[str, Question]) -> dict[str, Question]:
         """What the gate answers itself."""

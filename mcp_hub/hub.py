@@ -8,7 +8,7 @@ narrow what the hub offers. Arguments and results are opaque.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -19,14 +19,17 @@ from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.catalog import MemberSnapshot
 from mcp_hub.members import Member, Members, Sessions
 from mcp_hub.resource_watch import ResourceWatches
-from mcp_hub.seams import UPDATED, Era, Notification
+from mcp_hub.seams import UPDATED, Notification
 from mcp_hub.session_key import SessionKey
-from mcp_hub.sight import Sight, keep
+from mcp_hub.sight import MOST_WAYS, Sight, keep
 from mcp_hub.subscriptions import Subscription, Subscriptions, Viewer
 from mcp_hub.uris import HandedUris
-from mcp_hub.view import Naming, Shown, View, build_view
+from mcp_hub.view import Naming, Origin, Shown, View, build_view
+from mcp_hub.way import Way
 from policies.identity import VirtualKey
+from policies.types import CallKind
 
+_NONE: Mapping[str, str] = {}
 VISITED = "notifications/elicitation/complete"
 """A user has done what an elicitation by URL asked for (2025-11-25 only). Clients ignore ids that they do not know."""
 _CHANGES = {
@@ -121,6 +124,33 @@ class Hub:
         keep(sight.views, place, view)
         return view
 
+    def way(self, viewer: Viewer, kind: CallKind, name: str) -> Way | None:
+        """The way to what the viewer sees listed under ``name`` (of a resource: the URI)."""
+        sight, place = self._sight(viewer.key), (viewer.server, viewer.profile, kind, name)
+        known = sight.ways.get(place)
+        if known is None:
+            origin = self.view(viewer).listed(kind).get(name)
+            if origin is None:
+                return None
+            known = self.way_to(viewer, origin)
+            keep(sight.ways, place, known, MOST_WAYS)
+        return known
+
+    def way_to(self, viewer: Viewer, origin: Origin) -> Way:
+        """The way to something that the viewer may call."""
+        server, terms = origin.server, self.sessions.terms(origin.server)
+        profile = self.profile(server, viewer.profile)
+        return Way(
+            origin=origin,
+            name=msgspec.Raw(msgspec.json.encode(origin.name)),
+            era="modern" if self._is_modern(server) else "legacy",
+            profile=profile,
+            declared=profile.declared,
+            session=None if terms.isolation == "per_session" else self.session_key(server, viewer.key, profile, None),
+            timeout_s=terms.timeout_of(origin.name),
+            renamed=self.view(viewer).renamed.get(server, _NONE),
+        )
+
     def profile(self, server: str, client: Profile) -> Profile:
         """What ``server`` may ask of such a client: what the client declares, narrowed by policy."""
         terms = self.sessions.terms(server)
@@ -196,10 +226,6 @@ class Hub:
             known = [m for m in found if m is not None and key.grants.sees_server(m.name)]
             sight.visible[server] = known
         return known
-
-    def era(self, server: str) -> Era:
-        """The era that the member spoke when it was last read."""
-        return "modern" if self._is_modern(server) else "legacy"
 
     def _is_modern(self, server: str) -> bool:
         snapshot = self.snapshot(server)

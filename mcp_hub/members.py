@@ -204,7 +204,8 @@ class Members:
         if isinstance(found, MemberFault):
             self._failed(member, found, now)
             return found
-        moved = member.snapshot is None or member.snapshot.digest != found.digest
+        before = member.snapshot
+        moved = before is None or (before.digest, before.era) != (found.digest, found.era)
         recovered = member.outcome.state != "ok"
         member.snapshot = found
         if recovered:

@@ -13,12 +13,16 @@ from mcp_hub.capabilities import Profile
 from mcp_hub.members import Member
 from mcp_hub.session_key import SessionKey
 from mcp_hub.view import View
+from mcp_hub.way import Way
+from policies.types import CallKind
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 MOST_KEPT = 64
 """Entries of one table: clients choose their profiles, and must not fill the memory with them."""
+MOST_WAYS = 1_000
+"""Ways of one key: an agent calls some tools again and again, not all there are."""
 
 Place = tuple[str | None, Profile]
 """Where a client looks: at one server or (``None``) at all, and what it can be asked."""
@@ -27,7 +31,7 @@ Place = tuple[str | None, Profile]
 class Sight:
     """Of one key, in one generation. Every table is filled by ``mcp_hub.hub``."""
 
-    __slots__ = ("awaited", "generation", "sessions", "views", "visible")
+    __slots__ = ("awaited", "generation", "sessions", "views", "visible", "ways")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -38,10 +42,12 @@ class Sight:
         """Where every member has answered or failed once."""
         self.sessions: dict[tuple[str, Profile, bool], SessionKey] = {}
         """By server, what it may ask and whether it is modern; of clients' own sessions only what they share."""
+        self.ways: dict[tuple[str | None, Profile, CallKind, str], Way] = {}
+        """By where a client looks, and the name that it found there."""
 
 
-def keep(table: dict[K, V], place: K, value: V) -> None:
+def keep(table: dict[K, V], place: K, value: V, most: int = MOST_KEPT) -> None:
     """Remember ``value``; a table that is full begins anew."""
-    if len(table) >= MOST_KEPT:
+    if len(table) >= most:
         table.clear()
     table[place] = value

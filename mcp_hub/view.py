@@ -21,6 +21,7 @@ from mcp_hub.outcome import MemberOutcome
 from mcp_hub.param_headers import Mirror
 from mcp_hub.seams import Era
 from policies.admission import Grants, SubjectKind
+from policies.types import CallKind
 
 _SUBJECTS: Mapping[ItemKind, SubjectKind] = {
     "tools": "tool",
@@ -93,6 +94,12 @@ class View:
     """Those of the servers that are not well."""
     frames: dict[tuple[ItemKind, Era, int], Frame] = field(default_factory=dict)
     """What stands around the pages of the lists, once they were asked for."""
+
+    def listed(self, kind: CallKind) -> Mapping[str, Origin]:
+        """By exposed name, the things of ``kind`` that a list names."""
+        if kind == "tool":
+            return self.tools
+        return self.prompts if kind == "prompt" else self.resources
 
     def pages(self, kind: ItemKind, era: Era) -> tuple[bytes, ...]:
         found = self.lists[kind]

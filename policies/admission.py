@@ -8,15 +8,14 @@ listed is what can be called: nobody else judges. Denied and unknown look the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policies.grants import NOTHING, GrantSet
 
 SubjectKind = Literal["model", "tool", "resource", "prompt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What is asked for: ``owner`` is a provider or MCP server, ``name`` its own name for the thing."""
 
     kind: SubjectKind
@@ -41,7 +40,7 @@ class Grants:
     prompts: GrantSet | None = None
     providers: dict[str, GrantSet] | None = None
     """The key's provider configurations: provider name to the models it may use there; ``None``: any."""
-    _memo: dict[Subject, Decision] = field(default_factory=dict, repr=False, compare=False)
+    _memo: dict[tuple[SubjectKind, str, str], Decision] = field(default_factory=dict, repr=False, compare=False)
 
     def decide(self, subject: Subject) -> Decision:
         """The decision for ``subject``; remembered, bounded."""
@@ -55,7 +54,8 @@ class Grants:
         return known
 
     def allows(self, kind: SubjectKind, owner: str, name: str) -> bool:
-        return self.decide(Subject(kind, owner, name)).allowed
+        known = self._memo.get((kind, owner, name))
+        return (known or self.decide(Subject(kind, owner, name))).allowed
 
     def sees_server(self, server: str) -> bool:
         """Whether any grant could concern ``server``: only then may its name or fate be told."""

@@ -34,7 +34,7 @@ from gateway.surfaces.mcp_exchange import Exchange, server_of
 from gateway.surfaces.mcp_notices import McpNotices
 from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker
 from gateway.surfaces.mcp_streams import change_stream
-from mcp_hub.capabilities import NOTHING, read_profile
+from mcp_hub.capabilities import NOTHING, Profile, read_profile
 from mcp_hub.error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
 from mcp_hub.seams import CANCELLED, LEGACY_VERSIONS
 from mcp_hub.subscriptions import Viewer
@@ -136,13 +136,13 @@ class McpSurface:
             await send_bytes(exchange.send, 202, (), b"")
             return
         profile = read_profile(bytes(message.meta[modern.META_CAPABILITIES]))
-        asker = Asker(exchange.key, exchange.server, "modern", profile=profile)
+        asker = Asker(exchange.key, exchange.server, profile, era="modern")
         if message.method == "subscriptions/listen":
             await self._notices.listen(exchange, asker, message, message.request_id)
         elif message.method in CALLS:
             await self._calls.call(exchange, asker, message, message.request_id, None)
         elif message.method == "server/discover":
-            await self._hub.ready(asker.viewer)
+            await self._hub.ready(asker)
             await _answer(exchange.send, self._requests.discover(asker, message.request_id))
         else:
             await self._list(exchange, asker, message, message.request_id)
@@ -153,7 +153,7 @@ class McpSurface:
             return
         session = self._session(exchange)
         profile = NOTHING if exchange.batched else session.profile
-        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, session.version, profile)
+        asker = _older(exchange, session, profile)
         if message.request_id is None or message.method is None:
             await self._told(exchange, asker, session, message)
             await send_bytes(exchange.send, 202, (), b"")
@@ -179,12 +179,12 @@ class McpSurface:
         if session is None:
             data = {"code": "too_many_sessions"}
             raise WireError(INVALID_REQUEST, "Too many sessions are open", status=429, request_id=request_id, data=data)
-        asker = Asker(exchange.key, exchange.server, "legacy", session.session_id, version, profile)
+        asker = _older(exchange, session, profile)
         answer = self._requests.initialize(asker, version, request_id)
         await _answer(exchange.send, answer, ((SESSION_HEADER, session.session_id.encode()),))
 
     async def _list(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
-        await self._hub.ready(asker.viewer)
+        await self._hub.ready(asker)
         await _answer(exchange.send, self._requests.list_answer(asker, message, request_id))
 
     async def _get(self, exchange: Exchange) -> None:
@@ -228,6 +228,12 @@ class McpSurface:
             session.answered(message.request_id or b"", answer_of(message))
         elif message.method == CANCELLED:
             session.cancel(bytes(message.params.get("requestId", b"")))
+
+
+def _older(exchange: Exchange, session: ClientSession, profile: Profile) -> Asker:
+    """Who asks in a session of the initialize era."""
+    key, server = exchange.key, exchange.server
+    return Asker(key, server, profile, era="legacy", session=session.session_id, version=session.version)
 
 
 async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:

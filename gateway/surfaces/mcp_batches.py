@@ -46,7 +46,7 @@ class Collected:
 
 
 def is_batch(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"["
+    return body[:1] != b"{" and body.lstrip()[:1] == b"["
 
 
 def read_batch(body: bytes, version: str | None) -> list[Message]:

@@ -19,15 +19,16 @@ from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal, of_result, o
 from gateway.surfaces.mcp_exchange import Exchange
 from gateway.surfaces.mcp_requests import Asker, McpRequests
 from gateway.surfaces.mcp_streams import Asking, CallStream
-from mcp_hub.bridge import BridgeParts, Round
-from mcp_hub.dispatch import Client, MemberCall, MemberDispatch, ToolPrice
+from mcp_hub.bridge import BridgeParts, Client, Round
+from mcp_hub.dispatch import MemberCall, MemberDispatch
 from mcp_hub.error_codes import INVALID_PARAMS
 from mcp_hub.hub import Hub
 from mcp_hub.interactions import OpenQuestion, input_required, unanswered
 from mcp_hub.param_headers import disagreement
 from mcp_hub.parking import ParkingLot
-from mcp_hub.request_state import CallState, bound_to
+from mcp_hub.request_state import ROUND_FIELDS, CallState, bound_to
 from mcp_hub.seams import CANCELLED
+from mcp_hub.way import ToolPrice
 from mcp_hub.wire import modern
 from mcp_hub.wire.client_sessions import ClientSession
 from mcp_hub.wire.messages import Message, WireError, notification_bytes, request_bytes, string_of
@@ -35,6 +36,7 @@ from policies.caching.vocabulary import OFF
 from policies.flight import Flight
 from policies.look_up import Follower
 from policies.passage import Passage
+from policies.refusals import tool_unknown
 from policies.trip import Settled, Terms
 from policies.types import Refusal, ToolCall
 
@@ -83,13 +85,13 @@ class McpCalls:
         """One request for a member; ``session`` is that of a client of the initialize era."""
         parts = self._parts
         level = session.log_level if session is not None else modern.wanted_level(message)
-        client = Client(asker.era, asker.profile, level, "progressToken" in message.meta, asker.server)
+        client = Client(asker.era, level, "progressToken" in message.meta, asker.server)
         call = parts.requests.call(asker, message, client)
-        if call.origin is None:
-            await parts.hub.ready(asker.viewer)
+        if call.way is None:
+            await parts.hub.ready(asker)
             call = parts.requests.call(asker, message, client)
-        if asker.era == "modern" and call.origin is not None:
-            wrong = disagreement(call.origin.mirrors, call.params.get("arguments"), exchange.headers)
+        if session is None and call.way is not None and call.way.origin.mirrors:
+            wrong = disagreement(call.way.origin.mirrors, call.params.get("arguments"), exchange.headers)
             if wrong is not None:
                 raise modern.mismatch(wrong, request_id)
         asked = Asked(asker.era, request_id, call.kind, call.asked, level, call.renamed)
@@ -97,20 +99,27 @@ class McpCalls:
         def bound() -> bytes:
             return bound_to(asker.key.principal.key, asker.server, message.method or "", message.params)
 
+        making = _Making(exchange, asker, asked, message, call, session)
+        if ROUND_FIELDS.isdisjoint(message.params):
+            await self._make(making, Round(bound))
+            return
         state = self._state(message, bound) if session is None else None
         if state is not None and state.kind == "park":
             settled = await self._resume(exchange, asked, message, state, bound)
             self._remember(asker, call, settled)
             return
-        round_ = Round(bound, state, _responses(message))
-        await self._make(_Making(exchange, asker, asked, message, call, session), round_)
+        await self._make(making, Round(bound, state, _responses(message)))
 
     async def _make(self, making: _Making, round_: Round) -> None:
         """The call itself: through the passage, and what comes of it to the client."""
         parts, session = self._parts, making.session
         exchange, asked, call = making.exchange, making.asked, making.call
-        dispatch = MemberDispatch(parts.bridge, parts.hub, call, parts.price(), round_)
         entry = _entry(call, parts.requests, making.asker, making.message, exchange)
+        if call.way is None:
+            refused = parts.passage.refuse(exchange.key, entry, tool_unknown(call.asked))
+            await _answer(exchange, of_refusal(asked, refused))
+            return
+        dispatch = MemberDispatch(parts.bridge, parts.hub, call, call.way, parts.price(), round_)
         if round_.resumed is not None and parts.bridge.states.spend(round_.resumed):
             entry = msgspec.structs.replace(entry, continues=True)
         terms = self._modern_terms if session is None else self._legacy_terms
@@ -181,8 +190,8 @@ class McpCalls:
     def _remember(self, asker: Asker, call: MemberCall, settled: Settled | None) -> None:
         """Links that the client now has lead to their server."""
         reply = settled.outcome.reply if settled is not None else None
-        if isinstance(reply, msgspec.Raw) and call.origin is not None and call.kind in ("tool", "prompt"):
-            self._parts.hub.handed.remember(asker.key.principal.key, call.origin.server, reply)
+        if isinstance(reply, msgspec.Raw) and call.way is not None and call.kind in ("tool", "prompt"):
+            self._parts.hub.handed.remember(asker.key.principal.key, call.way.origin.server, reply)
 
 
 class _ByReturning:
@@ -253,9 +262,9 @@ class _Unasked:
 
 def _entry(call: MemberCall, requests: McpRequests, asker: Asker, message: Message, exchange: Exchange) -> ToolCall:
     context = requests.context(asker, message, exchange.started_ns, exchange.headers)
-    origin = call.origin
-    if origin is None:
+    if call.way is None:
         return ToolCall(context=context, server=exchange.server or "", name=call.asked[:500], kind=call.kind)
+    origin = call.way.origin
     return ToolCall(context=context, server=origin.server, name=origin.name, kind=call.kind)
 
 

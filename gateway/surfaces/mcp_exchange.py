@@ -42,4 +42,4 @@ class Exchange(msgspec.Struct, frozen=True, eq=False):
 
 def server_of(path: str) -> str | None:
     """``/mcp`` names no server, ``/mcp/{server}`` one."""
-    return path.removeprefix("/mcp").strip("/") or None
+    return None if path == "/mcp" else path.removeprefix("/mcp").strip("/") or None

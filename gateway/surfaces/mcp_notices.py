@@ -52,8 +52,8 @@ class McpNotices:
             data = {"code": "too_many_streams"}
             raise WireError(INVALID_REQUEST, "Too many streams are open", status=429, request_id=request_id, data=data)
         lists, uris = modern.wanted_notices(message)
-        await self._hub.ready(asker.viewer)
-        subscription = self._hub.subscribe(asker.viewer)
+        await self._hub.ready(asker)
+        subscription = self._hub.subscribe(asker)
         watches: list[Watch] = []
         honoured: dict[str, Any] = dict.fromkeys(lists, True)
         heard = []

@@ -6,7 +6,7 @@ decoded messages and returns answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,17 @@ import msgspec
 
 from gateway.surfaces.mcp_answers import Answer, error_status
 from gateway.surfaces.runs import LIMITS_HEADER, MAX_RUN_LENGTH, trace_id
-from mcp_hub.capabilities import NOTHING, Profile
+from mcp_hub.bridge import Client
 from mcp_hub.catalog import ItemKind
 from mcp_hub.cursors import Cursors
-from mcp_hub.dispatch import Client, MemberCall
+from mcp_hub.dispatch import MemberCall
 from mcp_hub.error_codes import INVALID_PARAMS
 from mcp_hub.hub import Hub
 from mcp_hub.seams import MODERN_VERSION, Era
 from mcp_hub.subscriptions import Viewer
 from mcp_hub.templates import match_template
 from mcp_hub.view import Frame, Origin, View, own_uri
+from mcp_hub.way import Way
 from mcp_hub.wire import legacy, modern
 from mcp_hub.wire.messages import (
     Message,
@@ -34,13 +35,11 @@ from mcp_hub.wire.messages import (
     result_bytes,
     string_of,
 )
-from policies.identity import VirtualKey
 from policies.ids import new_call_id
 from policies.runs import ToolUseIndex
 from policies.types import CallContext, CallKind
 
 OUTCOMES_META = "io.tollkeeper/outcomes"
-_NONE: Mapping[str, str] = {}
 MAX_INSTRUCTIONS = 4_000
 """Characters kept of one server's instructions: they go into the model's prompt."""
 
@@ -61,20 +60,12 @@ TOOL_USE_META = ("claudecode/toolUseId", "callId")
 _SURFACES: Mapping[Era, str] = {"modern": "mcp_modern", "legacy": "mcp_legacy"}
 
 
-class Asker(msgspec.Struct, frozen=True, eq=False):
+class Asker(Viewer, frozen=True, eq=False, kw_only=True):
     """Who asks, on which endpoint, in which era."""
 
-    key: VirtualKey
-    server: str | None
     era: Era
     session: str | None = None
     version: str = MODERN_VERSION
-    profile: Profile = NOTHING
-    """What its client can be asked."""
-
-    @property
-    def viewer(self) -> Viewer:
-        return Viewer(self.key, self.server, self.profile)
 
     @property
     def bound(self) -> bytes:
@@ -114,7 +105,7 @@ class McpRequests:
         """A page of a list, from memory."""
         method = message.method or ""
         kind, field = LISTS[method]
-        view = self._hub.view(asker.viewer)
+        view = self._hub.view(asker)
         pages, digest = view.pages(kind, asker.era), view.lists[kind].digest
         page = self._page(asker, message, digest)
         if page is None or page >= len(pages):
@@ -157,34 +148,30 @@ class McpRequests:
     def call(self, asker: Asker, message: Message, client: Client) -> MemberCall:
         """A request for a member, resolved by the asker's own view. Raises ``WireError``."""
         kind = CALLS[message.method or ""]
-        view = self._hub.view(asker.viewer)
         if kind == "completion":
-            return self._completion(asker, message, view, client)
+            return self._completion(asker, message, client)
         name = required_string(message, "uri" if kind == "resource" else "name")
-        if kind == "tool":
-            origin = view.tools.get(name)
-        elif kind == "prompt":
-            origin = view.prompts.get(name)
-        else:
-            origin = self.resource(asker, name)
+        way = self._hub.way(asker, kind, name)
+        if way is None and kind == "resource":
+            way = self._way_to(asker, self._unlisted(asker, name))
         return MemberCall(
             kind=kind,
             asked=name,
-            origin=origin,
+            way=way,
             params=message.params,
+            meta=message.meta,
             session=asker.session,
             client=client,
-            renamed=_renamed(view, kind, name, origin),
         )
 
     def context(self, asker: Asker, message: Message, started_ns: int, headers: Mapping[str, str]) -> CallContext:
         """Run and parent, as far as the client tells (design: runs)."""
         meta = message.meta
-        tool_use_id = _first_string(meta, TOOL_USE_META)
+        tool_use_id = _said(meta, *TOOL_USE_META)
         asked = self._tool_uses.find(asker.key.principal.key, tool_use_id) if tool_use_id else None
         run = asked.run if asked is not None else None
-        run = run or headers.get("x-tollkeeper-run") or string_of(meta.get("sessionId")) or asker.session
-        traceparent = string_of(meta.get("traceparent")) or headers.get("traceparent", "")
+        run = run or headers.get("x-tollkeeper-run") or _said(meta, "sessionId") or asker.session
+        traceparent = _said(meta, "traceparent") or headers.get("traceparent")
         return CallContext(
             call_id=new_call_id(started_ns),
             started_ns=started_ns,
@@ -199,10 +186,10 @@ class McpRequests:
 
     def resource(self, asker: Asker, uri: str) -> Origin | None:
         """A listed resource, one that a listed template describes, or one that was handed to this key."""
-        view = self._hub.view(asker.viewer)
-        listed = view.resources.get(uri)
-        if listed is not None:
-            return listed
+        return self._hub.view(asker).resources.get(uri) or self._unlisted(asker, uri)
+
+    def _unlisted(self, asker: Asker, uri: str) -> Origin | None:
+        view = self._hub.view(asker)
         template = match_template(view.templates, uri)
         server = template.server if template is not None else self._hub.handed.server(asker.key.principal.key, uri)
         if server is None or server not in view.servers:
@@ -216,7 +203,11 @@ class McpRequests:
         snapshot = self._hub.snapshot(origin.server) if origin is not None else None
         return origin if snapshot is not None and snapshot.subscribes else None
 
-    def _completion(self, asker: Asker, message: Message, view: View, client: Client) -> MemberCall:
+    def _way_to(self, asker: Asker, origin: Origin | None) -> Way | None:
+        return self._hub.way_to(asker, origin) if origin is not None else None
+
+    def _completion(self, asker: Asker, message: Message, client: Client) -> MemberCall:
+        view = self._hub.view(asker)
         ref = message.params.get("ref")
         try:
             fields = msgspec.json.decode(ref, type=dict[str, msgspec.Raw]) if ref is not None else {}
@@ -238,7 +229,13 @@ class McpRequests:
         if not name:
             raise WireError(INVALID_PARAMS, "'ref' names nothing", request_id=message.request_id or b"null")
         return MemberCall(
-            kind="completion", asked=name, origin=origin, params=params, session=asker.session, client=client
+            kind="completion",
+            asked=name,
+            way=self._way_to(asker, origin),
+            params=params,
+            meta=message.meta,
+            session=asker.session,
+            client=client,
         )
 
     def _meta(self, outcomes: list[dict[str, Any]]) -> bytes:
@@ -246,7 +243,7 @@ class McpRequests:
 
     def _capabilities(self, asker: Asker) -> dict[str, Any]:
         """What the hub can deliver. Change notices always; completion and logging if a visible member can."""
-        view = self._hub.view(asker.viewer)
+        view = self._hub.view(asker)
         snapshots = [s for s in (self._hub.snapshot(name) for name in view.servers) if s is not None]
         offered = frozenset[str]().union(*(s.capabilities for s in snapshots))
         found: dict[str, Any] = {name: {"listChanged": True} for name in ("tools", "prompts", "resources")}
@@ -261,7 +258,7 @@ class McpRequests:
     def _instructions_for(self, asker: Asker) -> str | None:
         """The operator's own text, then each visible server's under its name, each bounded."""
         parts = [self._instructions] if self._instructions else []
-        for name in self._hub.view(asker.viewer).servers:
+        for name in self._hub.view(asker).servers:
             snapshot = self._hub.snapshot(name)
             if snapshot is None or not snapshot.instructions:
                 continue
@@ -270,20 +267,9 @@ class McpRequests:
         return "\n\n".join(parts) or None
 
 
-def _first_string(meta: Mapping[str, msgspec.Raw], names: Iterable[str]) -> str | None:
+def _said(meta: Mapping[str, msgspec.Raw], *names: str) -> str | None:
     """The first of ``names`` that holds a text that is not empty."""
     for name in names:
         if name in meta and (found := string_of(meta[name])):
             return found
     return None
-
-
-def _renamed(view: View, kind: CallKind, asked: str, origin: Origin | None) -> Mapping[str, str]:
-    """URIs of a call's member that its client knows in another form."""
-    if origin is None:
-        return _NONE
-    renamed = view.renamed.get(origin.server, _NONE)
-    if kind != "resource":
-        return renamed
-    own = own_uri(origin.server, asked)
-    return {**renamed, own: asked} if own != asked else renamed

@@ -28,8 +28,6 @@ METHODS = frozenset(
 
 _MODERN_FIELDS = ("resultType", "ttlMs", "cacheScope")
 _SERVER_INFO = "io.modelcontextprotocol/serverInfo"
-_MARKS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b"/serverInfo")
-"""A result without any of these is not looked into."""
 
 
 def negotiate(message: Message) -> str:
@@ -63,7 +61,7 @@ def list_frame(field: str, meta: bytes | None, cursor: str | None) -> tuple[byte
 def older(result: msgspec.Raw) -> bytes:
     """A member's result without what only the modern wire knows; an older member's passes untouched."""
     data = bytes(result)
-    if not any(mark in data for mark in _MARKS):
+    if not _says_more(data):
         return data
     fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     drop = [name for name in _MODERN_FIELDS if name in fields]
@@ -81,6 +79,12 @@ def older(result: msgspec.Raw) -> bytes:
     else:
         fields["_meta"] = kept
     return msgspec.json.encode(fields)
+
+
+def _says_more(data: bytes) -> bool:
+    """Whether a result may hold what an older client does not know; one that does not is not looked into."""
+    modern = b'"resultType"' in data or b'"ttlMs"' in data or b'"cacheScope"' in data
+    return modern or b'"structuredContent"' in data or b"/serverInfo" in data
 
 
 def _without_server_info(meta: msgspec.Raw) -> msgspec.Raw | None:

@@ -63,11 +63,7 @@ _EMPTY: RawObject = {}
 
 def read_message(body: bytes) -> Message:
     """Split one message. Raises ``WireError``."""
-    try:
-        fields = _split(body, _ENVELOPE)
-    except BodyError as error:
-        code = INVALID_REQUEST if error.code == "ambiguous_body" else PARSE_ERROR
-        raise WireError(code, error.message, data={"code": error.code}) from None
+    fields, params = _plain(body) or (_envelope(body), None)
     if bytes(fields.get("jsonrpc", b"")) != b'"2.0"':
         raise WireError(INVALID_REQUEST, "'jsonrpc' must be \"2.0\"", data={"code": "invalid_request"})
     request_id = _request_id(fields)
@@ -75,7 +71,8 @@ def read_message(body: bytes) -> Message:
     method = string_of(fields.get("method"))
     if method is None and "method" in fields:
         raise WireError(INVALID_REQUEST, "'method' must be a string", request_id=known)
-    params = _params(fields, known)
+    if params is None:
+        params = _params(fields, known)
     return Message(
         method=method,
         request_id=request_id,
@@ -86,19 +83,28 @@ def read_message(body: bytes) -> Message:
     )
 
 
-def _split(body: bytes, decisive: frozenset[str]) -> RawObject:
-    """The fields of a JSON object. Raises ``BodyError`` as ``strict_object`` does.
+def _plain(body: bytes) -> tuple[RawObject, RawObject] | None:
+    """The fields of a message and of its params, if each is there once.
 
     A body that its own fields encode to again, byte for byte, holds every key once: that is cheaper to see than to
-    walk through, and true of what clients send. Everything else is walked.
+    walk through, and true of what clients send. ``None`` for everything else, which is walked.
     """
     try:
         fields = _object(body)
+        params = _object(fields["params"]) if "params" in fields else _EMPTY
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return strict_object(body, decisive)
-    if body.isascii() and decisive.issuperset(fields) and msgspec.json.encode(fields) == body:
-        return fields
-    return dict(strict_object(body, decisive).items())
+        return None
+    known = body.isascii() and _ENVELOPE.issuperset(fields) and _PARAMS.issuperset(params)
+    whole = {**fields, "params": params} if "params" in fields else fields
+    return (fields, params) if known and msgspec.json.encode(whole) == body else None
+
+
+def _envelope(body: bytes) -> RawObject:
+    try:
+        return dict(strict_object(body, _ENVELOPE).items())
+    except BodyError as error:
+        code = INVALID_REQUEST if error.code == "ambiguous_body" else PARSE_ERROR
+        raise WireError(code, error.message, data={"code": error.code}) from None
 
 
 def _request_id(fields: RawObject) -> bytes | None:
@@ -116,7 +122,7 @@ def _params(fields: RawObject, request_id: bytes) -> RawObject:
     if raw is None or bytes(raw) == _NULL:
         return _EMPTY
     try:
-        return _split(bytes(raw), _PARAMS)
+        return dict(strict_object(bytes(raw), _PARAMS).items())
     except BodyError as error:
         code = INVALID_REQUEST if error.code == "ambiguous_body" else INVALID_PARAMS
         raise WireError(code, f"'params': {error.message}", request_id=request_id, data={"code": error.code}) from None
@@ -125,7 +131,7 @@ def _params(fields: RawObject, request_id: bytes) -> RawObject:
 def _meta(params: RawObject, request_id: bytes) -> Mapping[str, msgspec.Raw]:
     raw = params.get("_meta")
     if raw is None:
-        return {}
+        return _EMPTY
     try:
         return _object(raw)
     except msgspec.MsgspecError:

@@ -120,14 +120,15 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
 
 def _validate_mirrors(message: Message, headers: Mapping[str, str], request_id: bytes) -> None:
     method = headers.get("mcp-method")
-    if method is None or method.strip(" \t") != message.method:
+    if method != message.method and (method is None or method.strip(" \t") != message.method):
         raise mismatch(f"Mcp-Method is {method!r}, the body says {message.method!r}", request_id)
     field = _NAMED.get(message.method or "")
     if field is None:
         return
     expected = required_string(message, field)
     name = headers.get("mcp-name")
-    if name is None or decode_header(name) != expected:
+    plain = name == expected and not expected.startswith("=?")
+    if not plain and (name is None or decode_header(name) != expected):
         raise mismatch(f"Mcp-Name does not agree with params.{field}", request_id)
 
 

@@ -39,7 +39,7 @@ from policies.identity import Directory, VirtualKey
 from policies.ledger import LedgerRow
 from policies.memory_counters import MemoryCounters
 from policies.passage import Passage
-from policies.pricing import FREE
+from policies.pricing import FREE, Price
 from policies.runs import ToolUseIndex
 from policies.sealing import Sealer
 from policies.tiers import Budget, Rate, Tier, TierId, TierKind, Window
@@ -199,7 +199,7 @@ class McpHouse:
             passage=Passage(MemoryCounters(), self.books, uses, clock),
             bridge=BridgeParts(RequestStates(sealer, clock)),
             parking=ParkingLot(ParkingRules()),
-            price=lambda: lambda server, name: FREE,
+            price=lambda: _free,
             deadline_s=600.0,
         )
         self.surface = McpSurface(McpParts(calls, self.sessions, directory, clock, 1 << 20, public_url_of(None)))
@@ -299,6 +299,10 @@ async def count_calls(work: Callable[[], Awaitable[object]]) -> int:
     finally:
         sys.setprofile(None)
     return counted
+
+
+def _free(server: str, name: str) -> Price:
+    return FREE
 
 
 async def _next_turn() -> None:
