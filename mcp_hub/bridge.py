@@ -72,6 +72,10 @@ class Round(msgspec.Struct, frozen=True):
     resumed: CallState | None = None
     responses: RawObject = {}
 
+    @property
+    def continues(self) -> bool:
+        return self.resumed is not None or bool(self.responses)
+
 
 class Bridge:
     """The questions of one call."""
@@ -104,7 +108,7 @@ class Bridge:
 
     async def rounds(self, attempt: Attempt, params: RawObject, send: Send) -> Reply | Outcome:
         """Call the member, again with every set of answers, until it is done or the client has the word."""
-        sent = self._first(params)
+        sent = self._first(params) if self._round.continues else params
         for _ in range(MOST_ROUNDS):
             reply = await send(attempt, sent)
             try:
@@ -146,9 +150,9 @@ class Bridge:
             self.open.pop(opened.name, None)
 
     def _first(self, params: RawObject) -> RawObject:
-        """The first request of this round: a resumed call goes on where it was."""
+        """The first request of a round that continues: a resumed call goes on where it was."""
         state = self._round.resumed
-        if self.member_era == "legacy" or (state is None and not self._round.responses):
+        if self.member_era == "legacy":
             return params
         if state is None or state.kind != "relay":
             return _again(params, self._round.responses, None)
@@ -170,7 +174,7 @@ class Bridge:
     def _asked(self, reply: Reply) -> InputRequired | None:
         """What the member wants to know before it goes on. Raises ``ValueError``."""
         if isinstance(reply, msgspec.Raw):
-            return read_input_required(reply) if self.member_era == "modern" else None
+            return None if self.member_era == "legacy" else read_input_required(reply)
         if isinstance(reply, RpcError) and reply.code == URL_ELICITATION_REQUIRED:
             modern = self._client.era == "modern" and "url" in self._profile.features
             questions = url_questions(reply) if modern else {}

@@ -175,22 +175,19 @@ class MemberDispatch:
         way = self._way
         return way.session or self._hub.session_key(way.origin.server, key, way.profile, self._call.session)
 
-    async def _request(self, attempt: Attempt, params: RawObject) -> Reply:
-        reply = await self._request_once(attempt, params)
-        if isinstance(reply, MemberFault) and reply.code == "member_lost" and not reply.sent:
-            # The warm session was dead and nothing had left: a new one may serve the call.
-            reply = await self._request_once(attempt, params)
-        return reply
-
-    async def _request_once(self, attempt: Attempt, params: RawObject) -> Reply:
-        session = await self._hub.sessions.acquire(self._session_key(attempt.key))
+    async def _request(self, attempt: Attempt, params: RawObject, *, again: bool = True) -> Reply:
+        session = await self._hub.sessions.acquire(self._way.session or self._session_key(attempt.key))
         if isinstance(session, MemberFault):
             return session
         self._bridge.member_era = session.era
         attempt.sent_ns = time.time_ns()
         attempt.progress = "sent"
         method = CALL_METHODS[self._call.kind]
-        return await session.request(method, params, timeout=self._way.timeout_s, caller=self)
+        reply = await session.request(method, params, timeout=self._way.timeout_s, caller=self)
+        if again and isinstance(reply, MemberFault) and reply.code == "member_lost" and not reply.sent:
+            # The warm session was dead and nothing had left: a new one may serve the call.
+            return await self._request(attempt, params, again=False)
+        return reply
 
 
 def member_params(call: MemberCall, way: Way) -> RawObject:

@@ -91,13 +91,8 @@ def of_result(asked: Asked, reply: msgspec.Raw) -> Answer:
     """A result, in the shape of the client's era."""
     if asked.renamed:
         reply = expose(reply, asked.renamed)
-    return Answer(200, result_bytes(asked.request_id, _result(asked, reply)))
-
-
-def _result(asked: Asked, reply: msgspec.Raw) -> bytes:
-    if asked.era == "modern":
-        return modern.complete(reply, cacheable=asked.kind == "resource")
-    return legacy.older(reply)
+    told = modern.complete(reply, cacheable=asked.kind == "resource") if asked.era == "modern" else legacy.older(reply)
+    return Answer(200, result_bytes(asked.request_id, told))
 
 
 def _unknown(asked: Asked) -> Answer:

@@ -242,6 +242,8 @@ class _ByRequest:
         return None
 
     def ended(self) -> list[bytes]:
+        if not self._asked:
+            return []
         self._session.forget(self._asked)
         withdrawn = [request_id for request_id, question in self._asked.items() if question.withdrawn]
         for question in self._asked.values():

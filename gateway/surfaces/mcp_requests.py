@@ -15,6 +15,7 @@ import msgspec
 from gateway.surfaces.mcp_answers import Answer, error_status
 from gateway.surfaces.runs import LIMITS_HEADER, MAX_RUN_LENGTH, trace_id
 from mcp_hub.bridge import Client
+from mcp_hub.caching import CALLER_META
 from mcp_hub.catalog import ItemKind
 from mcp_hub.cursors import Cursors
 from mcp_hub.dispatch import MemberCall
@@ -167,11 +168,14 @@ class McpRequests:
     def context(self, asker: Asker, message: Message, started_ns: int, headers: Mapping[str, str]) -> CallContext:
         """Run and parent, as far as the client tells (design: runs)."""
         meta = message.meta
-        tool_use_id = _said(meta, *TOOL_USE_META)
+        tool_use_id = session = traceparent = None
+        if not CALLER_META.isdisjoint(meta):
+            tool_use_id = _said(meta, *TOOL_USE_META)
+            session, traceparent = _said(meta, "sessionId"), _said(meta, "traceparent")
         asked = self._tool_uses.find(asker.key.principal.key, tool_use_id) if tool_use_id else None
         run = asked.run if asked is not None else None
-        run = run or headers.get("x-tollkeeper-run") or _said(meta, "sessionId") or asker.session
-        traceparent = _said(meta, "traceparent") or headers.get("traceparent")
+        run = run or headers.get("x-tollkeeper-run") or session or asker.session
+        traceparent = traceparent or headers.get("traceparent")
         return CallContext(
             call_id=new_call_id(started_ns),
             started_ns=started_ns,

@@ -32,15 +32,18 @@ class Deadlines:
         """Seconds, by the loop's clock."""
         return self._loop.time()
 
-    def add(self, deadline: Deadline) -> None:
+    def add(self, deadline: Deadline, seconds: float) -> float:
+        """``deadline`` is open, for so many seconds from now: when it ends."""
         self._open.add(deadline)
-        self.moved(deadline)
+        return self.end(seconds)
 
-    def moved(self, deadline: Deadline) -> None:
-        """It ends at another time now. A timer that rings too early looks again; one that would ring too late is
-        replaced."""
-        if deadline.ends_at < self._rings_at:
-            self._ring_at(deadline.ends_at)
+    def end(self, seconds: float) -> float:
+        """When what has so many seconds from now ends. A timer that rings too early looks again; one that would ring
+        too late is replaced."""
+        ends_at = self._loop.time() + seconds
+        if ends_at < self._rings_at:
+            self._ring_at(ends_at)
+        return ends_at
 
     def remove(self, deadline: Deadline) -> None:
         self._open.discard(deadline)
@@ -83,9 +86,8 @@ class Deadline:
         self._seconds = seconds
         self._left = seconds
         self._paused = 0
-        self.ends_at = deadlines.now() + seconds
+        self.ends_at = deadlines.add(self, seconds)
         """By the loop's clock; infinite while it stands still."""
-        deadlines.add(self)
 
     def expire(self) -> None:
         """The member was silent for too long."""
@@ -95,7 +97,7 @@ class Deadline:
         """The member gave a sign of life."""
         self._left = self._seconds
         if not self._paused:
-            self._run()
+            self.ends_at = self._deadlines.end(self._left)
 
     def pause(self) -> None:
         """A question is open; as many ``resume`` must follow."""
@@ -107,15 +109,11 @@ class Deadline:
     def resume(self) -> None:
         self._paused -= 1
         if not self._paused:
-            self._run()
+            self.ends_at = self._deadlines.end(self._left)
 
     def stop(self) -> None:
         """The request has ended; nothing expires any more."""
         self._deadlines.remove(self)
-
-    def _run(self) -> None:
-        self.ends_at = self._deadlines.now() + self._left
-        self._deadlines.moved(self)
 
 
 class TaskDeadline(Deadline):

@@ -121,8 +121,8 @@ class HttpSession(HttpExchanges):
         except TransportFailure:
             return "failed"
         try:
-            if response.status == 200:
-                await self._read(response, EventReader() if is_stream(response) else None)
+            if response.status == 200 and is_stream(response):
+                await self._read(response, EventReader())
         except TransportFailure:
             return "failed"
         finally:

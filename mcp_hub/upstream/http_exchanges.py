@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcp_hub.seams import CANCELLED, LOG, PROGRESS, Caller, Era, MemberFault, Notification, RawObject, Reply
+from mcp_hub.seams import CANCELLED, LOG, PROGRESS, Caller, Era, MemberFault, Notification, RawObject, Reply, RpcError
 from mcp_hub.upstream.deadline import Deadline
 from mcp_hub.upstream.envelope import Stamp
 from mcp_hub.upstream.http_wire import (
@@ -80,8 +80,8 @@ class HttpExchanges:
         answered = False
         try:
             headers = self.headers(method, params)
-            if caller is not None and self.era == "modern":
-                headers.extend(caller.mirrored)
+            if self.era == "modern" and caller is not None and (mirrored := caller.mirrored):
+                headers = [*headers, *mirrored]
             response = await self._transport.open("POST", self._spec.url, headers, body, _CALL)
             try:
                 reply = await self._answer(response, request_id, deadline, caller)
@@ -103,9 +103,23 @@ class HttpExchanges:
     ) -> Reply:
         if response.status >= 400:
             return await self._refused(response)
-        reader = EventReader() if is_stream(response) else None
+        if is_stream(response):
+            reply = await self._streamed(response, request_id, deadline, caller)
+        else:
+            whole = decode(await response.read(MAX_MESSAGE_BYTES))
+            reply = self._reply_in(whole, request_id, deadline, caller) if whole is not None else None
+        if reply is not None:
+            return reply
+        text = f"{self._spec.name} ended its answer without a result."
+        return MemberFault(code="member_invalid_reply", message=text, stage="answer", sent=True)
+
+    async def _streamed(
+        self, response: ByteResponse, request_id: int, deadline: Deadline | None, caller: Caller | None
+    ) -> Reply | None:
+        """The answer on a stream, or on a later one."""
+        reader = EventReader()
         reply = await self._read(response, reader, request_id, deadline, caller)
-        while reply is None and self.era == "legacy" and reader is not None and reader.last_id is not None:
+        while reply is None and self.era == "legacy" and reader.last_id is not None:
             # The server has ended the stream on purpose; the answer comes on the next one (SEP-1699).
             await asyncio.sleep(reader.retry_s)
             headers = [*self._get_headers(), ("last-event-id", reader.last_id)]
@@ -116,24 +130,18 @@ class HttpExchanges:
                 reply = await self._read(again, reader, request_id, deadline, caller)
             finally:
                 again.close()
-        if reply is not None:
-            return reply
-        text = f"{self._spec.name} ended its answer without a result."
-        return MemberFault(code="member_invalid_reply", message=text, stage="answer", sent=True)
+        return reply
 
     async def _read(
         self,
         response: ByteResponse,
-        reader: EventReader | None,
+        reader: EventReader,
         request_id: int | None = None,
         deadline: Deadline | None = None,
         caller: Caller | None = None,
     ) -> Reply | None:
-        """The answer in one body, or on the stream that ``reader`` reads; ``None`` when it ended before, or is no
-        request's (the GET stream)."""
-        if reader is None:
-            whole = decode(await response.read(MAX_MESSAGE_BYTES))
-            return self._reply_in(whole, request_id, deadline, caller) if whole is not None else None
+        """The answer on the stream that ``reader`` reads; ``None`` when it ended before, or is no request's (the GET
+        stream)."""
         async for message in messages(response, reader):
             reply = self._reply_in(message, request_id, deadline, caller)
             if reply is not None:
@@ -149,7 +157,7 @@ class HttpExchanges:
         elif message.kind == "request":
             self._questions.received(message, request_id)
         elif request_id is not None and message.id == b"%d" % request_id:
-            return message.error if message.kind == "error" else message.result
+            return message.reply
         return None
 
     def _get_headers(self) -> Headers:
@@ -163,8 +171,8 @@ class HttpExchanges:
         if response.status == 404 and self._session_id is not None and (message is None or message.id is None):
             text = f"{self._spec.name} has forgotten the session."
             return MemberFault(code=FORGOTTEN, message=text, stage="request", sent=False)
-        if message is not None and message.error is not None:
-            return message.error
+        if message is not None and isinstance(message.reply, RpcError):
+            return message.reply
         return status_fault(self._spec.name, response.status, header_of(response, "retry-after") or None)
 
     def _notified(self, notification: Notification, deadline: Deadline | None, caller: Caller | None) -> None:

@@ -6,7 +6,7 @@ The answer may be one JSON body or an event stream that ends with it
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -17,7 +17,7 @@ from mcp_hub.upstream.sse import EventReader, EventTooLarge
 from mcp_hub.wire.header_values import encode_header
 from policies.egress import ByteResponse, Timeouts, TransportFailure
 
-Headers = list[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 
 _BASE: Headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
 _NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -32,12 +32,11 @@ _CODES = {
 def request_headers(plain: Headers, era: Era, method: str, params: RawObject) -> Headers:
     """The headers of one request: those of its session, and on the modern wire mirrors of method and name."""
     if era == "legacy":
-        return [*plain]
-    headers = [*plain, ("mcp-method", method)]
+        return plain
     field = _NAMED.get(method)
     if field is not None and field in params:
-        headers.append(("mcp-name", _mirrored(bytes(params[field]))))
-    return headers
+        return [*plain, ("mcp-method", method), ("mcp-name", _mirrored(bytes(params[field])))]
+    return [*plain, ("mcp-method", method)]
 
 
 @lru_cache(maxsize=4_096)
@@ -50,7 +49,8 @@ def session_headers(own: Mapping[str, str], era: Era, version: str, session_id: 
     """The headers of every request of one session."""
     headers = [*_BASE, *own.items()]
     if era == "modern":
-        return [*headers, ("mcp-protocol-version", MODERN_VERSION)]
+        headers.append(("mcp-protocol-version", MODERN_VERSION))
+        return headers
     if version:
         headers.append(("mcp-protocol-version", version))
     if session_id is not None:

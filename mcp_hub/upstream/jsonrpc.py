@@ -23,8 +23,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     id: bytes | None = None
     method: str | None = None
     params: RawObject = {}
-    result: msgspec.Raw | None = None
-    error: RpcError | None = None
+    reply: msgspec.Raw | RpcError | None = None
+    """What a response or an error says."""
 
 
 _ABSENT = msgspec.Raw()
@@ -60,14 +60,10 @@ def decode(message: bytes) -> Incoming | None:
         return Incoming(kind=kind, id=request_id, method=envelope.method, params=envelope.params or {})
     if envelope.error is not None:
         error = envelope.error
-        return Incoming(kind="error", id=request_id, error=RpcError(error.code, error.message, _given(error.data)))
-    if _given(envelope.result) is not None and request_id is not None:
-        return Incoming(kind="response", id=request_id, result=envelope.result)
+        return Incoming(kind="error", id=request_id, reply=RpcError(error.code, error.message, error.data or None))
+    if envelope.result and request_id is not None:
+        return Incoming(kind="response", id=request_id, reply=envelope.result)
     return None
-
-
-def _given(raw: msgspec.Raw) -> msgspec.Raw | None:
-    return raw if memoryview(raw).nbytes else None
 
 
 def encode_request(request_id: int, method: str, params: bytes) -> bytes:

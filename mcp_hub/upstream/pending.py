@@ -77,9 +77,8 @@ class Pending:
         if waiting is None or waiting.future.done():
             self.unmatched += 1
             return
-        reply: Reply | None = message.error if message.kind == "error" else message.result
-        if reply is not None:
-            waiting.future.set_result(reply)
+        if message.reply is not None:
+            waiting.future.set_result(message.reply)
 
     def progressed(self, notification: Notification) -> bool:
         """Hand a progress notification to the request it belongs to."""

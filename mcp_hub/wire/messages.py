@@ -22,6 +22,7 @@ _PARAMS = frozenset(
     | {"requestState", "inputResponses"}
 )
 _NULL = b"null"
+_VERSION = msgspec.Raw(b'"2.0"')
 
 
 class WireError(Exception):
@@ -64,7 +65,7 @@ _EMPTY: RawObject = {}
 def read_message(body: bytes) -> Message:
     """Split one message. Raises ``WireError``."""
     fields, params = _plain(body) or (_envelope(body), None)
-    if bytes(fields.get("jsonrpc", b"")) != b'"2.0"':
+    if fields.get("jsonrpc") != _VERSION:
         raise WireError(INVALID_REQUEST, "'jsonrpc' must be \"2.0\"", data={"code": "invalid_request"})
     request_id = _request_id(fields)
     known = request_id or _NULL

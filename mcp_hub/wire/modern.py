@@ -23,6 +23,7 @@ META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 META_LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+_VERSION = msgspec.Raw(msgspec.json.encode(MODERN_VERSION))
 
 ROUTING_HEADERS = ("mcp-protocol-version", "mcp-method", "mcp-name")
 _NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -97,7 +98,8 @@ def validate(message: Message, headers: Mapping[str, str], repeated: Sequence[st
         raise WireError(INVALID_REQUEST, "a client sends requests only; post no responses", request_id=request_id)
     if repeated:
         raise mismatch(f"the header {repeated[0]} came more than once", request_id)
-    version = string_of(message.meta.get(META_VERSION))
+    said = message.meta.get(META_VERSION)
+    version = MODERN_VERSION if said == _VERSION else string_of(said)
     header = headers.get("mcp-protocol-version")
     if header is not None and version is not None and header != version:
         raise mismatch(f"MCP-Protocol-Version is {header!r}, the body says {version!r}", request_id)
