@@ -17,8 +17,8 @@ from gateway.surfaces.discovery import PublicUrl, challenge
 from gateway.surfaces.http import (
     JSON,
     BodyTooLarge,
+    Client,
     ClientGone,
-    Header,
     Receive,
     Scope,
     Send,
@@ -30,7 +30,7 @@ from gateway.surfaces.http import (
 from gateway.surfaces.mcp_answers import Answer
 from gateway.surfaces.mcp_batches import answer_batch, is_batch, never, read_batch
 from gateway.surfaces.mcp_calls import CallParts, McpCalls
-from gateway.surfaces.mcp_exchange import Exchange, server_of
+from gateway.surfaces.mcp_exchange import Exchange, give, server_of
 from gateway.surfaces.mcp_notices import McpNotices
 from gateway.surfaces.mcp_requests import CALLS, LISTS, Asker
 from gateway.surfaces.mcp_streams import change_stream
@@ -45,7 +45,7 @@ from policies.identity import Directory
 from policies.ids import new_call_id
 from policies.types import CallContext, Refusal, ToolCall
 
-SESSION_HEADER = b"mcp-session-id"
+SESSION_HEADER = "mcp-session-id"
 JSON_TYPE = "application/json"
 
 
@@ -84,7 +84,7 @@ class McpSurface:
         if server is not None and not self._hub.knows(server, key):
             await send_json(send, 404, {"error": {"code": "unknown_server", "message": f"Unknown server: {server}"}})
             return
-        exchange = Exchange(scope, receive, send, headers, key, server, started_ns)
+        exchange = Exchange(Client(scope, receive, send), headers, key, server, started_ns)
         try:
             if scope["method"] == "POST":
                 await self._post(exchange)
@@ -115,10 +115,12 @@ class McpSurface:
         messages = read_batch(body, self._session(exchange).version)
 
         async def handle(send: Send, message: Message) -> None:
-            await self._legacy(msgspec.structs.replace(exchange, send=send, receive=never, batched=True), message)
+            # The protocol can answer, and call back, one message a request: a batch has more.
+            alone = Client({**exchange.client.scope, "extensions": {}}, never, send)
+            await self._legacy(msgspec.structs.replace(exchange, client=alone, batched=True), message)
 
         answer = await answer_batch(messages, handle)
-        await send_bytes(exchange.send, 200 if answer else 202, (JSON,) if answer else (), answer)
+        await send_bytes(exchange.client.send, 200 if answer else 202, (JSON,) if answer else (), answer)
 
     async def _body(self, exchange: Exchange) -> bytes:
         content_type = exchange.headers.get("content-type", "")
@@ -126,14 +128,14 @@ class McpSurface:
             data = {"code": "unsupported_content_type"}
             raise WireError(INVALID_REQUEST, "Content-Type must be application/json", status=415, data=data)
         try:
-            return await read_body(exchange.scope, exchange.receive, self._parts.max_body_bytes)
+            return await read_body(exchange.client.scope, exchange.client.receive, self._parts.max_body_bytes)
         except BodyTooLarge as error:
             raise WireError(INVALID_REQUEST, str(error), status=413, data={"code": "body_too_large"}) from None
 
     async def _modern(self, exchange: Exchange, message: Message) -> None:
         modern.validate(message, exchange.headers, exchange.repeated_headers())
         if message.request_id is None:
-            await send_bytes(exchange.send, 202, (), b"")
+            await send_bytes(exchange.client.send, 202, (), b"")
             return
         profile = read_profile(bytes(message.meta[modern.META_CAPABILITIES]))
         asker = Asker(exchange.key, exchange.server, profile, era="modern")
@@ -143,7 +145,7 @@ class McpSurface:
             await self._calls.call(exchange, asker, message, message.request_id, None)
         elif message.method == "server/discover":
             await self._hub.ready(asker)
-            await _answer(exchange.send, self._requests.discover(asker, message.request_id))
+            await give(exchange, self._requests.discover(asker, message.request_id))
         else:
             await self._list(exchange, asker, message, message.request_id)
 
@@ -156,17 +158,17 @@ class McpSurface:
         asker = _older(exchange, session, profile)
         if message.request_id is None or message.method is None:
             await self._told(exchange, asker, session, message)
-            await send_bytes(exchange.send, 202, (), b"")
+            await send_bytes(exchange.client.send, 202, (), b"")
         elif message.method in CALLS:
             await self._calls.call(exchange, asker, message, message.request_id, session)
         elif message.method in ("resources/subscribe", "resources/unsubscribe"):
-            await _answer(exchange.send, self._notices.subscribe(asker, session, message, message.request_id))
+            await give(exchange, self._notices.subscribe(asker, session, message, message.request_id))
         elif message.method in LISTS:
             await self._list(exchange, asker, message, message.request_id)
         elif message.method in ("ping", "logging/setLevel"):
             if message.method == "logging/setLevel":
                 session.log_level = log_level(message)
-            await _answer(exchange.send, Answer(200, result_bytes(message.request_id, b"{}")))
+            await give(exchange, Answer(200, result_bytes(message.request_id, b"{}")))
         else:
             raise WireError(METHOD_NOT_FOUND, "Method not found", status=200, request_id=message.request_id)
 
@@ -181,16 +183,16 @@ class McpSurface:
             raise WireError(INVALID_REQUEST, "Too many sessions are open", status=429, request_id=request_id, data=data)
         asker = _older(exchange, session, profile)
         answer = self._requests.initialize(asker, version, request_id)
-        await _answer(exchange.send, answer, ((SESSION_HEADER, session.session_id.encode()),))
+        await give(exchange, answer, (SESSION_HEADER, session.session_id))
 
     async def _list(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
         await self._hub.ready(asker)
-        await _answer(exchange.send, self._requests.list_answer(asker, message, request_id))
+        await give(exchange, self._requests.list_answer(asker, message, request_id))
 
     async def _get(self, exchange: Exchange) -> None:
         """The stream of change notices of a legacy session; the modern wire has none."""
         if exchange.headers.get("mcp-protocol-version", LEGACY_VERSIONS[0]) not in LEGACY_VERSIONS:
-            await _not_allowed(exchange.send)
+            await _not_allowed(exchange.client.send)
             return
         if "text/event-stream" not in exchange.headers.get("accept", ""):
             raise WireError(INVALID_REQUEST, "Accept must include text/event-stream", status=406)
@@ -205,10 +207,10 @@ class McpSurface:
 
     async def _delete(self, exchange: Exchange) -> None:
         if "mcp-session-id" not in exchange.headers:
-            await _not_allowed(exchange.send)
+            await _not_allowed(exchange.client.send)
             return
         self._parts.sessions.close(self._session(exchange))
-        await send_bytes(exchange.send, 200, (), b"")
+        await send_bytes(exchange.client.send, 200, (), b"")
 
     def _session(self, exchange: Exchange) -> ClientSession:
         """The client's session. Raises ``WireError``: 400 without an id, 404 for any id that is not alive
@@ -234,10 +236,6 @@ def _older(exchange: Exchange, session: ClientSession, profile: Profile) -> Aske
     """Who asks in a session of the initialize era."""
     key, server = exchange.key, exchange.server
     return Asker(key, server, profile, era="legacy", session=session.session_id, version=session.version)
-
-
-async def _answer(send: Send, answer: Answer, headers: tuple[Header, ...] = ()) -> None:
-    await send_bytes(send, answer.status, (JSON, *headers), answer.body)
 
 
 async def _not_allowed(send: Send) -> None:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.surfaces.cache_wishes import SAID, SHARED, said_before, said_of, wish_of
-from gateway.surfaces.http import JSON, Header, send_bytes
 from gateway.surfaces.mcp_answers import Answer, Asked, of_refusal, of_result, of_settled
-from gateway.surfaces.mcp_exchange import Exchange
+from gateway.surfaces.mcp_exchange import Exchange, give
 from gateway.surfaces.mcp_requests import Asker, McpRequests
 from gateway.surfaces.mcp_streams import Asking, CallStream
 from mcp_hub.bridge import BridgeParts, Client, Round
@@ -117,7 +116,7 @@ class McpCalls:
         entry = _entry(call, parts.requests, making.asker, making.message, exchange)
         if call.way is None:
             refused = parts.passage.refuse(exchange.key, entry, tool_unknown(call.asked))
-            await _answer(exchange, of_refusal(asked, refused))
+            await give(exchange, of_refusal(asked, refused))
             return
         dispatch = MemberDispatch(parts.bridge, parts.hub, call, call.way, parts.price(), round_)
         if round_.resumed is not None and parts.bridge.states.spend(round_.resumed):
@@ -125,21 +124,20 @@ class McpCalls:
         terms = self._modern_terms if session is None else self._legacy_terms
         wish = wish_of(exchange.headers)
         if isinstance(wish, Refusal):
-            await _answer(exchange, of_refusal(asked, parts.passage.refuse(exchange.key, entry, wish)))
+            await give(exchange, of_refusal(asked, parts.passage.refuse(exchange.key, entry, wish)))
             return
         plan = parts.passage.plan(exchange.key, entry, dispatch, wish)
         entered = await parts.passage.enter(exchange.key, entry, dispatch, terms, plan)
         settled: Settled | None
         if isinstance(entered, Refusal):
-            await _answer(exchange, of_refusal(asked, entered))
+            await give(exchange, of_refusal(asked, entered))
             return
         if isinstance(entered, Settled):
-            await _answer(exchange, of_settled(asked, entered), ((SAID.encode(), said_of(entered.row).encode()),))
+            await give(exchange, of_settled(asked, entered), (SAID, said_of(entered.row)))
             settled = entered
         else:
-            word = SHARED if isinstance(entered, Follower) else said_before(plan)
-            said = () if plan == OFF else ((SAID.encode(), word.encode()),)
-            stream = CallStream(exchange, asked, making.message, said)
+            said = None if plan == OFF else SHARED if isinstance(entered, Follower) else said_before(plan)
+            stream = CallStream(exchange, asked, making.message, () if said is None else ((SAID, said),))
             asking: Asking = _Unasked()
             if isinstance(entered, Flight):
                 returning = _ByReturning(parts, exchange, asked, entered, dispatch, round_.bound)
@@ -161,7 +159,7 @@ class McpCalls:
         refusal = parked.dispatch.admit(exchange.key)
         if refusal is not None:
             parked.flight.cancel()
-            await _answer(exchange, of_refusal(asked, refusal))
+            await give(exchange, of_refusal(asked, refusal))
             return None
         responses = _responses(message)
         for name, question in parked.dispatch.open_questions.items():
@@ -171,7 +169,7 @@ class McpCalls:
         still = next((q for q in parked.dispatch.open_questions.values() if not q.done), None)
         answer = await asking.put(still) if still is not None else None
         if answer is not None:
-            await _answer(exchange, answer)
+            await give(exchange, answer)
             return None
         stream = CallStream(exchange, asked, message)
         parked.flight.on_abandon = "cancel"
@@ -287,7 +285,3 @@ def _bad_state(message: Message) -> WireError:
     data = {"code": "invalid_request_state"}
     text = "Invalid or expired requestState: begin the call anew"
     return WireError(INVALID_PARAMS, text, request_id=message.request_id or b"null", data=data)
-
-
-async def _answer(exchange: Exchange, answer: Answer, said: tuple[Header, ...] = ()) -> None:
-    await send_bytes(exchange.send, answer.status, (JSON, *said), answer.body)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.surfaces.http import Receive, Scope, Send
+from gateway.surfaces.http import Client, Field, answer
+from gateway.surfaces.mcp_answers import Answer
 from mcp_hub.seams import LEGACY_VERSIONS
 from mcp_hub.wire import modern
 from mcp_hub.wire.messages import Message
@@ -16,9 +17,7 @@ from policies.identity import VirtualKey
 class Exchange(msgspec.Struct, frozen=True, eq=False):
     """One HTTP request on the endpoint, identified."""
 
-    scope: Scope
-    receive: Receive
-    send: Send
+    client: Client
     headers: Mapping[str, str]
     key: VirtualKey
     server: str | None
@@ -34,10 +33,19 @@ class Exchange(msgspec.Struct, frozen=True, eq=False):
 
     def repeated_headers(self) -> list[str]:
         """The routing headers that came more than once."""
-        if len(self.headers) == len(self.scope["headers"]):
+        sent = self.client.scope["headers"]
+        if len(self.headers) == len(sent):
             return []  # of a repeated header only the first is in ``headers``
-        names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
+        names = [name.decode("latin-1") for name, _ in sent]
         return [name for name in modern.ROUTING_HEADERS if names.count(name) > 1]
+
+
+_JSON: Field = ("content-type", "application/json")
+
+
+async def give(exchange: Exchange, told: Answer, *fields: Field) -> None:
+    """A complete answer."""
+    await answer(exchange.client, told.status, (_JSON, *fields), told.body)
 
 
 def server_of(path: str) -> str | None:

@@ -14,20 +14,18 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.surfaces.http import (
-    JSON,
     SSE_HEADERS,
     Departure,
-    Header,
+    Field,
     Receive,
     Send,
     end_stream,
-    send_bytes,
     send_chunk,
     sse_event,
     start_stream,
 )
 from gateway.surfaces.mcp_answers import Answer, Asked, of_settled
-from gateway.surfaces.mcp_exchange import Exchange
+from gateway.surfaces.mcp_exchange import Exchange, give
 from mcp_hub.interactions import OpenQuestion
 from mcp_hub.log_levels import severity
 from mcp_hub.seams import LOG, PROGRESS, UPDATED, Notification
@@ -65,11 +63,10 @@ class Asking(Protocol):
 class CallStream:
     """Writes one call's answer."""
 
-    __slots__ = ("_asked", "_exchange", "_said", "_send", "_streaming", "_token")
+    __slots__ = ("_asked", "_exchange", "_said", "_streaming", "_token")
 
-    def __init__(self, exchange: Exchange, asked: Asked, message: Message, said: tuple[Header, ...] = ()) -> None:
+    def __init__(self, exchange: Exchange, asked: Asked, message: Message, said: tuple[Field, ...] = ()) -> None:
         self._exchange = exchange
-        self._send = exchange.send
         self._asked = asked
         self._said = said
         self._token = message.meta.get("progressToken")
@@ -77,9 +74,8 @@ class CallStream:
 
     async def relay(self, flight: Journey[Settled], asking: Asking) -> Settled | None:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
-        # The messages of a batch share one request, whose protocol calls back one of them only.
-        scope = None if self._exchange.batched else self._exchange.scope
-        with Departure(self._exchange.receive, flight.listen(), scope) as listener:
+        client = self._exchange.client
+        with Departure(client.receive, flight.listen(), client.scope) as listener:
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)
@@ -99,17 +95,19 @@ class CallStream:
 
     async def write(self, message: bytes) -> None:
         """One message before the answer."""
+        send = self._exchange.client.send
         if not self._streaming:
             self._streaming = True
-            await start_stream(self._send, 200, (*SSE_HEADERS, *self._said))
-        await send_chunk(self._send, sse_event(message))
+            said = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._said]
+            await start_stream(send, 200, (*SSE_HEADERS, *said))
+        await send_chunk(send, sse_event(message))
 
     async def finish(self, answer: Answer) -> None:
         """The answer."""
         if self._streaming:
-            await end_stream(self._send, sse_event(answer.body))
+            await end_stream(self._exchange.client.send, sse_event(answer.body))
         else:
-            await send_bytes(self._send, answer.status, (JSON, *self._said), answer.body)
+            await give(self._exchange, answer, *self._said)
 
     async def _notify(self, notification: Notification) -> None:
         frame = self._frame(notification)
