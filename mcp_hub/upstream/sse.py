@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from mcp_hub.upstream.jsonrpc import MAX_MESSAGE_BYTES
 
 LONGEST_RETRY_S = 60.0
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
 class EventTooLarge(Exception):
@@ -17,11 +14,15 @@ class EventTooLarge(Exception):
 class EventReader:
     """Incremental; a chunk may end anywhere."""
 
-    __slots__ = ("_pending", "_size", "last_id", "retry_s")
+    __slots__ = ("_after_cr", "_begun", "_data", "_size", "last_id", "retry_s")
 
     def __init__(self) -> None:
-        self._pending: list[bytes] = []
+        self._begun: list[bytes] = []
+        """Of a line that is not complete."""
+        self._data: list[bytes] = []
+        """Of an event that is not complete."""
         self._size = 0
+        self._after_cr = False
         self.last_id: str | None = None
         """Where to take up a stream that ended too early."""
         self.retry_s = 1.0
@@ -29,33 +30,40 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of the events that are complete now. Raises ``EventTooLarge``."""
-        self._pending.append(chunk)
+        chunk = self._with_plain_ends(chunk)
         self._size += len(chunk)
         if self._size > MAX_MESSAGE_BYTES:
             raise EventTooLarge
-        # The end of an event may straddle two chunks, by three bytes at most.
-        tail = b"".join(part[-3:] for part in self._pending[-4:-1]) + chunk if len(self._pending) > 1 else chunk
-        if _END.search(tail) is None:
+        if b"\n" not in chunk:
+            self._begun.append(chunk)
             return []
-        text = b"".join(self._pending)
         found: list[bytes] = []
-        start = 0
-        for match in _END.finditer(text):
-            data = self._data(text[start : match.start()])
-            if data:
-                found.append(data)
-            start = match.end()
-        self._pending = [text[start:]] if start < len(text) else []
-        self._size = len(text) - start
+        *lines, rest = (b"".join((*self._begun, chunk)) if self._begun else chunk).split(b"\n")
+        for line in lines:
+            if line:
+                self._field(line)
+            elif self._data:
+                found.append(b"\n".join(self._data))
+                self._data.clear()
+        self._begun = [rest] if rest else []
+        self._size = len(rest) + sum(map(len, self._data))
         return found
 
-    def _data(self, event: bytes) -> bytes:
-        parts: list[bytes] = []
-        for line in event.splitlines():
-            if line.startswith(b"data:"):
-                parts.append(line[5:].removeprefix(b" "))
-            elif line.startswith(b"id:"):
-                self.last_id = line[3:].strip().decode(errors="replace")
-            elif line.startswith(b"retry:") and line[6:].strip().isdigit():
-                self.retry_s = min(LONGEST_RETRY_S, int(line[6:]) / 1000)
-        return b"\n".join(parts)
+    def _with_plain_ends(self, chunk: bytes) -> bytes:
+        """CR LF, LF and CR all end a line, and the first may be cut in two
+        (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)."""
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" not in chunk:
+            return chunk
+        self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _field(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line.startswith(b"id:"):
+            self.last_id = line[3:].strip().decode(errors="replace")
+        elif line.startswith(b"retry:") and line[6:].strip().isdigit():
+            self.retry_s = min(LONGEST_RETRY_S, int(line[6:]) / 1000)
