@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.surfaces.http import ANSWER, DEPARTURE, Field, Scope
@@ -69,6 +70,26 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {DEPARTURE: self.when_lost, ANSWER: self.answer}  # type: ignore[dict-item]
+
+    def on_body(self, body: bytes) -> None:
+        """What came first is handed on as it is, where uvicorn copies it twice. A body that is not complete wakes who
+        waits for it only when much of it is there; reading stops when more comes before that was taken."""
+        cycle = self.cycle
+        if self.parser.should_upgrade() or cycle.response_complete:
+            super().on_body(body)
+            return
+        held: bytes | bytearray = cycle.body
+        if not held:
+            cycle.body = body  # type: ignore[assignment]
+            if len(body) > HIGH_WATER_LIMIT:
+                cycle.message_event.set()
+            return
+        if not isinstance(held, bytearray):
+            held = cycle.body = bytearray(held)
+        held += body
+        if len(held) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def when_lost(self, watch: Callable[[], None] | None) -> None:
         """Call ``watch`` when the client's connection is gone; ``None``: nobody wants to know any more."""

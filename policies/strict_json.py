@@ -5,12 +5,14 @@ the original bytes. If a key occurred twice, or in another letter case, the upst
 take the other value. So the body is split one level deep and walked back against its own bytes: what
 does not add up exactly is refused as ambiguous.
 
-Cost: one pass of a C decoder and one ``memcmp`` over the body (50 µs for 200 kB).
+Cost for 200 kB: one pass of a C decoder (50 to 70 µs), one ``memcmp`` (5 to 10 µs), and the proof that it is UTF-8 (7 µs
+if all is ASCII, else up to 80 µs).
 """
 
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -73,9 +75,8 @@ class StrictObject(Mapping[str, msgspec.Raw]):
 
     def replace(self, name: str, value: bytes) -> bytes:
         """The body with the value of ``name`` replaced by the JSON in ``value``, all else untouched."""
-        start = self._positions[name]
-        end = start + memoryview(self._fields[name]).nbytes
-        return b"".join((self.body[:start], value, self.body[end:]))
+        body = memoryview(self.body)
+        return b"".join((body[: self._positions[name]], value, body[self._end_of(name) :]))
 
     def without(self, name: str) -> bytes:
         """The body with the field ``name`` and one of its commas taken out, all else untouched."""
@@ -95,20 +96,34 @@ class StrictObject(Mapping[str, msgspec.Raw]):
 
     def insert(self, name: str, value: bytes) -> bytes:
         """The body with a field added at the end; ``name`` must be plain ASCII."""
+        return self.with_fields({name: value})
+
+    def with_fields(self, values: Mapping[str, bytes]) -> bytes:
+        """The body with these fields of JSON: in the place of its own, or else at the end, all else untouched. Names
+        that it lacks must be plain ASCII."""
+        body, at = memoryview(self.body), 0  # whose slices are no copies
+        pieces: list[bytes | memoryview] = []
+        for name in sorted(values.keys() & self._fields.keys(), key=self._positions.__getitem__):
+            pieces += (body[at : self._positions[name]], values[name])
+            at = self._end_of(name)
         end = self.body.rindex(b"}")
+        pieces.append(body[at:end])
         comma = b"," if self._fields else b""
-        return b"".join((self.body[:end], comma, b'"', name.encode(), b'":', value, self.body[end:]))
+        for name in values:
+            if name not in self._fields:
+                pieces += (comma, b'"', name.encode(), b'":', values[name])
+                comma = b","
+        pieces.append(body[end:])
+        return b"".join(pieces)
 
 
 def strict_object(body: bytes, decisive: frozenset[str]) -> StrictObject:
     """Split ``body``. Raises ``BodyError`` if it is not one JSON object in UTF-8, nests deeper than
     the decoder's bound, repeats a key, or spells a key of ``decisive`` in another letter case."""
+    if not body.isascii():
+        _require_utf8(body)
     try:
-        if not body.isascii():
-            body.decode()
         fields = _decode(body)
-    except UnicodeDecodeError as error:
-        raise BodyError("invalid_json", f"the body is not UTF-8 (byte {error.start})") from None
     except RecursionError:
         raise BodyError("invalid_json", "the body is nested too deeply") from None
     except msgspec.MsgspecError as error:
@@ -119,6 +134,21 @@ def strict_object(body: bytes, decisive: frozenset[str]) -> StrictObject:
         if name not in decisive and (meant := folded.get(name.casefold())) is not None:
             raise BodyError("ambiguous_body", f"the key {name!r} differs from {meant!r} only in letter case")
     return StrictObject(body, fields, _walk(body, fields))
+
+
+_WINDOW = 8192
+
+
+def _require_utf8(body: bytes) -> None:
+    """Bytes are decoded and thrown away; in windows, because the text of a large body is larger still (and beyond its
+    first character that is not ASCII, decoding takes eight times as long)."""
+    view, at, end = memoryview(body), 0, len(body)
+    while at < end:
+        last = at + _WINDOW >= end
+        try:
+            at += utf_8_decode(view[at : at + _WINDOW], "strict", last)[1]
+        except UnicodeDecodeError as error:
+            raise BodyError("invalid_json", f"the body is not UTF-8 (byte {at + error.start})") from None
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ import msgspec
 
 from policies.strict_json import BodyError, StrictObject
 from policies.types import Refusal, Usage
+from providers.dialects.marks import bears
 from providers.services import ProviderKind, Service
 
 Headers = list[tuple[str, str]]
@@ -159,7 +160,7 @@ def estimate_tokens(body: bytes, media_marks: tuple[bytes, ...]) -> tuple[int, i
     """Prompt tokens, estimated and at most: four bytes a token and one byte a token; media as a fixed number
     and never by their bytes."""
     text, media = len(body), 0
-    if any(mark in body for mark in media_marks):
+    if bears(body, media_marks):
         text, media = _weigh(_decode_any(body), 0)
     return text // BYTES_PER_TOKEN + media * MEDIA_TOKENS + 1, text + media * MEDIA_TOKENS + 1
 

@@ -13,7 +13,7 @@ from providers.dialects.base import Headers, refusal_status
 OPENAI_HEADERS = frozenset({"openai-beta"})
 CHAT_MEDIA = (b'"image_url"', b'"input_audio"', b'"file_data"')
 RESPONSES_MEDIA = (b'"input_image"', b'"input_audio"', b'"input_file"')
-"""What stands in a body that holds media. Each is searched for in every body: of 200 kB, 75 µs."""
+"""What stands in a body that holds media. Each is searched for in every body (``providers.dialects.marks``)."""
 
 _TYPES = {
     "identity": "authentication_error",

@@ -88,17 +88,10 @@ class OpenAIChat:
 
     def upstream_body(self, request: ModelRequest, model: str) -> bytes:
         body = request.body
+        named = {} if model == request.model else {"model": msgspec.json.encode(model)}
         if request.hide_usage:
-            options = _with_usage(body)
-            raw = (
-                body.replace("stream_options", options)
-                if "stream_options" in body
-                else body.insert("stream_options", options)
-            )
-            if model == request.model:
-                return raw
-            body = strict_object(raw, _DECISIVE)
-        return body.body if model == request.model else body.replace("model", msgspec.json.encode(model))
+            return body.with_fields({**named, "stream_options": _with_usage(body)})
+        return body.replace("model", named["model"]) if named else body.body
 
     def read(self, body: bytes) -> Reading | None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from providers.canonical.seals import CARRIED
 from providers.dialects.base import ModelRequest
+from providers.dialects.marks import bears
 from providers.services import Service
 from providers.translation.anthropic import ANTHROPIC_BACK
 from providers.translation.base import Back, Traits, Written
@@ -25,15 +26,13 @@ _BACKS: Mapping[Service, Back] = {
     "anthropic/messages": ANTHROPIC_BACK,
     "gemini/generate": GEMINI_BACK,
 }
-_OPENING = f'"{CARRIED}'.encode()
-_OPENINGS = tuple(f'"{ours}'.encode() for ours in OURS)
+_OPENINGS = (f'"{CARRIED}'.encode(),)
+_GEMINI_OPENINGS = tuple(f'"{ours}'.encode() for ours in OURS)
 
 
 def bears_foreign_seals(service: Service, body: bytes) -> bool:
     """A string of the body begins as a carried seal does."""
-    if service == "gemini/generate":
-        return any(opening in body for opening in _OPENINGS)
-    return service in _BACKS and _OPENING in body
+    return service in _BACKS and bears(body, _GEMINI_OPENINGS if service == "gemini/generate" else _OPENINGS)
 
 
 def without_foreign_seals(service: Service, asked: ModelRequest, model: str, traits: Traits) -> Written:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies import strict_json
 from policies.strict_json import BodyError, strict_object
 
 DECISIVE = frozenset({"model", "stream", "protocolVersion"})
@@ -71,6 +72,52 @@ def test_replacing_a_value_changes_that_value_only(case: tuple[bytes, list[tuple
         assert strict_object(replaced, DECISIVE).replace(name, old) == body
     inserted = strict_object(body, DECISIVE).insert("added", b"[1]")
     assert json.loads(inserted) == {**dict(pairs), "added": [1]}
+
+
+@given(bodies(), st.dictionaries(NAMES | st.sampled_from(["new", "newer"]), VALUES, max_size=4))
+def test_fields_are_set_in_their_place_or_at_the_end_and_the_rest_stays(
+    case: tuple[bytes, list[tuple[str, Any]]], values: dict[str, Any]
+) -> None:
+    body, pairs = case
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        return
+    values = {name: value for name, value in values.items() if name in names or name.startswith("new")}
+    changed = strict_object(body, DECISIVE).with_fields({n: json.dumps(v).encode() for n, v in values.items()})
+    assert json.loads(changed) == {**dict(pairs), **values}
+    assert list(json.loads(changed)) == [*names, *(name for name in values if name not in names)]
+    if not values:
+        assert changed == body
+
+
+TEXT = st.sampled_from(
+    [b"a", b"a" * 7, "é".encode(), "→".encode(), "😀".encode(), b"\xe2\x86", b"\x80", b"\xed\xa0\x80"]
+)
+
+
+@given(st.integers(-9, 9), st.integers(1, 2), st.lists(TEXT, max_size=12), st.integers(0, 9_000))
+def test_a_body_is_utf_8_to_the_reader_where_it_is_to_the_language(
+    shift: int, windows: int, pieces: list[bytes], after: int
+) -> None:
+    """Near the edges of the windows that are looked at one by one."""
+    before = b'{"a":"' + b"x" * (windows * strict_json._WINDOW + shift - 20)
+    body = before + b"".join(pieces) + b"y" * after + b'"}'
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        with pytest.raises(BodyError, match=rf"not UTF-8 \(byte {error.start}\)"):
+            strict_object(body, DECISIVE)
+    else:
+        assert bytes(strict_object(body, DECISIVE)["a"]) == body[5:-1]
+
+
+@given(st.lists(st.sampled_from(['"', ":", ",", "{", "}", "[", "]", "a", "1", " "]), max_size=12), st.data())
+def test_a_zero_byte_is_nowhere_in_a_body(pieces: list[str], data: st.DataObject) -> None:
+    """The search for marks (``providers.dialects.marks``) would end there."""
+    for body in (json.dumps({"a": {"b": ["c", "".join(pieces)]}, "d": 1}), "".join(pieces)):
+        at = data.draw(st.integers(0, len(body)))
+        with pytest.raises(BodyError):
+            strict_object(f"{body[:at]}\0{body[at:]}".encode(), DECISIVE)
 
 
 @pytest.mark.parametrize("key", ["Model", "MODEL", "ſtream", "PROTOCOLVERSION", "protocolversion"])

@@ -72,5 +72,22 @@ def test_a_vendors_own_seals_and_mere_words_let_a_body_pass_as_it_is(service: st
     assert not bears_foreign_seals(cast(Service, service), json.dumps(talk(own)).encode())
 
 
+@pytest.mark.parametrize(("service", "talk", "carried"), CASES)
+@pytest.mark.parametrize("words", ["", "x" * 5_000, '→ "quoted" ' * 900], ids=["short", "long", "long-not-ascii"])
+def test_a_seal_is_found_in_every_spelling_of_its_body(service: Service, talk: Any, carried: str, words: str) -> None:
+    told = {**talk(carried), "before": words}
+    spelled = [
+        json.dumps(told),
+        json.dumps(told, ensure_ascii=False),
+        json.dumps(told, separators=(",", ":")),
+        json.dumps(told, indent=2),
+        json.dumps(told).replace("/", "\\/"),
+        json.dumps({"quoted": json.dumps(told)}),  # a string inside a string begins so, too
+        json.dumps({**talk(carried), "after": words}),
+    ]
+    assert [bears_foreign_seals(service, body.encode()) for body in spelled] == [True] * len(spelled)
+    assert not bears_foreign_seals(service, json.dumps({**talk(SEAL), "before": words}).encode())
+
+
 def test_what_is_no_conversation_passes() -> None:
     assert not bears_foreign_seals("openai/embeddings", b'{"input": "tk1.anthropic.x"}')
