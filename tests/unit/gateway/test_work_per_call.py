@@ -29,7 +29,7 @@ from gateway.state import StateDir
 pytestmark = pytest.mark.anyio
 
 CALLS = 40
-MOST = {"chat": 670, "messages": 660, "stream": 1160, "hit": 480}
+MOST = {"chat": 615, "messages": 610, "stream": 930, "hit": 420}
 """Function calls of one call, by scenario."""
 
 
