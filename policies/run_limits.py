@@ -121,7 +121,7 @@ class RunTiers:
             if refusal is not None:
                 return refusal
             limits = configured.narrowed(asked)
-        if run is None or limits == NO_LIMITS:
+        if run is None or limits is NO_LIMITS or limits == NO_LIMITS:
             return None
         known = key, run, limits
         found = self._kept.get(known)

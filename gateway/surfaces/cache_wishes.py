@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from policies.caching.vocabulary import NO_WISH, Bypass, Layer, Plan, Wish
 from policies.ledger import LedgerRow
@@ -28,7 +29,8 @@ SHARED = "exact; coalesced"
 MOST_TAGS = 16
 MAX_NAME = 200
 MAX_TTL_S = 31_536_000
-_NAMES = frozenset({KEY, TTL, THRESHOLD, TYPE, NO_STORE, TAGS, CONTROL})
+_ORDER = (KEY, TTL, THRESHOLD, TYPE, NO_STORE, TAGS, CONTROL)
+_NAMES = frozenset(_ORDER)
 _TYPES: Mapping[str, Layer] = {"direct": "exact", "semantic": "semantic"}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,9})(?:\.0+)?([smhd]?)")
@@ -39,6 +41,18 @@ def wish_of(headers: Mapping[str, str]) -> Wish | Refusal:
     """The caller's wish; a header that means nothing is refused, because it would be taken for obeyed."""
     if _NAMES.isdisjoint(headers):
         return NO_WISH
+    said = tuple([(name, headers[name]) for name in _ORDER if name in headers])
+    short = max([len(value) for _, value in said]) <= MAX_NAME
+    return _kept(said) if short else _read(dict(said))
+
+
+@lru_cache(maxsize=1_000)
+def _kept(said: tuple[tuple[str, str], ...]) -> Wish | Refusal:
+    """A caller wishes the same again and again."""
+    return _read(dict(said))
+
+
+def _read(headers: Mapping[str, str]) -> Wish | Refusal:
     control = {word.strip().lower() for word in headers.get(CONTROL, "").split(",")}
     ttl = _ttl(headers.get(TTL))
     threshold = _threshold(headers.get(THRESHOLD))

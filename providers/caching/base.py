@@ -117,6 +117,8 @@ def mint(kept: Kept) -> tuple[bytes, tuple[str, ...]]:
         parts += (kept.data[at:start], fresh[which].encode())
         at = end
     parts.append(kept.data[at:])
+    if not kept.tool_use_ids:
+        return b"".join(parts), ()
     named = dict(zip(kept.ids, fresh, strict=True))
     return b"".join(parts), tuple(named[old] for old in kept.tool_use_ids)
 
