@@ -1,7 +1,8 @@
 """Opens a relational store and brings its schema up to date.
 
 Migrations (Alembic) run in a process of their own, and only when the schema is not current: a gateway
-that starts on a current schema neither loads Alembic nor waits for it.
+that starts on a current schema neither loads Alembic nor waits for it. A new SQLite file gets the newest schema
+at once, in 20 ms instead of a second; a test compares it with what the migrations make.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+
+from policies.stores.tables import metadata
 
 CURRENT = "0003"
 """The newest revision under ``migrations/versions``."""
@@ -31,7 +34,8 @@ def open_engine(url: str) -> Engine:
     """An engine whose schema is current. SQLite: write-ahead log, private file. Raises
     ``sqlalchemy.exc.SQLAlchemyError`` or ``MigrationFailed``."""
     engine = connect(url)
-    if _revision(engine) != CURRENT:
+    # Of two processes that find it empty, one makes the schema and the other finds it made.
+    if _revision(engine) != CURRENT and not _create(engine) and _revision(engine) != CURRENT:
         _migrate(url)
     if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
         Path(str(engine.url.database)).chmod(0o600)
@@ -60,6 +64,24 @@ def _revision(engine: Engine) -> str | None:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _create(engine: Engine) -> bool:
+    """Make the whole schema in a SQLite file that holds nothing; false where migrations have to do it."""
+    if engine.dialect.name != "sqlite":
+        return False  # its migrations hold a lock against other replicas that start
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is not None:
+            return False
+        metadata.create_all(connection)
+        connection.exec_driver_sql(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": CURRENT})
+        connection.commit()
+    return True
 
 
 def _migrate(url: str) -> None:
