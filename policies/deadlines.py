@@ -17,7 +17,7 @@ class Bounded(Protocol):
         """Its time is over."""
 
 
-class Deadlines:
+class FlightDeadlines:
     """Of one process; durations are few, as they come from the configuration."""
 
     def __init__(self) -> None:

@@ -238,7 +238,8 @@ class Flight(Generic[R]):
 
     async def wait(self) -> R:
         """The result, once the flight has ended. Cancelling the waiter does not cancel the flight."""
-        await self.ended()
+        if not self._ended:
+            await self.ended()
         return self.result
 
     async def ended(self) -> None:

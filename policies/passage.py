@@ -24,7 +24,7 @@ import msgspec
 from policies.caching.cache import Cache
 from policies.caching.vocabulary import OFF, Plan, Query, Wish, asked_of
 from policies.counters import REQUESTS, Counters, Hold, Need
-from policies.deadlines import Deadlines
+from policies.deadlines import FlightDeadlines
 from policies.dispatch import Attempt, Dispatch, Target
 from policies.expectation import ExpectedOutput
 from policies.flight import Flight, report_defect
@@ -78,7 +78,7 @@ class Passage:
         self._expected = ExpectedOutput()
         self.look_up = LookUp(cache, ledger, tool_uses, clock) if cache is not None else None
         self._flights: set[Flight[Settled]] = set()
-        self._deadlines = Deadlines()
+        self._deadlines = FlightDeadlines()
         self._stranger_second = 0
         self._stranger_rows = 0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from policies.deadlines import Deadlines
+from policies.deadlines import FlightDeadlines
 
 pytestmark = pytest.mark.anyio
 ENDED: list[str] = []
@@ -25,7 +25,7 @@ class Thing:
 
 async def test_what_takes_too_long_is_ended_in_its_order_and_what_was_forgotten_is_not() -> None:
     ENDED.clear()
-    deadlines = Deadlines()
+    deadlines = FlightDeadlines()
     first, second, third = Thing("first"), Thing("second"), Thing("third")
     for thing in (first, second, third):
         deadlines.watch(thing, 0.01)
@@ -36,7 +36,7 @@ async def test_what_takes_too_long_is_ended_in_its_order_and_what_was_forgotten_
 
 async def test_what_may_take_longer_does_not_wait_for_what_may_not() -> None:
     ENDED.clear()
-    deadlines = Deadlines()
+    deadlines = FlightDeadlines()
     long, short = Thing("long"), Thing("short")
     deadlines.watch(long, 600.0)
     deadlines.watch(short, 0.01)
@@ -46,7 +46,7 @@ async def test_what_may_take_longer_does_not_wait_for_what_may_not() -> None:
 
 async def test_one_that_comes_after_all_others_have_ended_is_watched_too() -> None:
     ENDED.clear()
-    deadlines = Deadlines()
+    deadlines = FlightDeadlines()
     for name in ("one", "two"):
         thing = Thing(name)
         ends = deadlines.watch(thing, 0.01)
@@ -56,7 +56,7 @@ async def test_one_that_comes_after_all_others_have_ended_is_watched_too() -> No
 
 
 async def test_what_is_forgotten_leaves_nothing_behind() -> None:
-    deadlines = Deadlines()
+    deadlines = FlightDeadlines()
     things = [Thing(str(number)) for number in range(100)]
     for thing in things:
         deadlines.watch(thing, 600.0)
