@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -25,8 +25,6 @@ log = structlog.get_logger("tollkeeper.counters")
 PROBE_S = 0.5
 PENDING = 100_000
 """Settlements kept for the store; beyond it the ledger alone remembers, and the counters are raised from it."""
-
-T = TypeVar("T")
 
 
 class CountersUnavailable(Exception):
@@ -54,9 +52,11 @@ class OutageCounters:
         """Why the store does not answer; ``None`` while it does."""
 
     async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
-        answer = await self._ask(lambda: self._shared.meter(tiers, units, now_ns))
-        if not isinstance(answer, CountersUnavailable):
-            return answer
+        if self.failing is None:
+            try:
+                return await self._shared.meter(tiers, units, now_ns)
+            except CountersUnavailable as error:
+                self._fail(error)
         if not self._share:
             return Exhausted(None, counters_unavailable())
         return await self._local.meter(self._scale(tiers), units, now_ns)
@@ -64,9 +64,11 @@ class OutageCounters:
     async def reserve(
         self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
-        answer = await self._ask(lambda: self._shared.reserve(tiers, target_tiers, need, now_ns))
-        if not isinstance(answer, CountersUnavailable):
-            return answer
+        if self.failing is None:
+            try:
+                return await self._shared.reserve(tiers, target_tiers, need, now_ns)
+            except CountersUnavailable as error:
+                self._fail(error)
         if not self._share:
             return Exhausted(None, counters_unavailable())
         held = await self._local.reserve(self._scale(tiers), self._scale(target_tiers), need, now_ns)
@@ -75,44 +77,47 @@ class OutageCounters:
         return msgspec.structs.replace(held, tiers=(*tiers, *target_tiers), local=True)
 
     async def extend(self, hold: Hold, cost_nano: int, tokens: int, now_ns: int) -> Hold | Exhausted:
-        if not hold.local:
-            answer = await self._ask(lambda: self._shared.extend(hold, cost_nano, tokens, now_ns))
-            if not isinstance(answer, CountersUnavailable):
-                return answer
-            return Exhausted(None, counters_unavailable())
-        return await self._local.extend(hold, cost_nano, tokens, now_ns)
+        if hold.local:
+            return await self._local.extend(hold, cost_nano, tokens, now_ns)
+        if self.failing is None:
+            try:
+                return await self._shared.extend(hold, cost_nano, tokens, now_ns)
+            except CountersUnavailable as error:
+                self._fail(error)
+        return Exhausted(None, counters_unavailable())
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         if hold.local:
             await self._local.settle(hold, cost_nano, tokens)
-        elif not isinstance(await self._ask(lambda: self._shared.settle(hold, cost_nano, tokens)), CountersUnavailable):
-            return
+        elif self.failing is None:
+            try:
+                await self._shared.settle(hold, cost_nano, tokens)
+            except CountersUnavailable as error:
+                self._fail(error)
+            else:
+                return
         self._pending.append((hold, cost_nano, tokens))
         self._probe()
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
-        answer = await self._ask(lambda: self._shared.state(tiers, now_ns))
-        if isinstance(answer, CountersUnavailable):
-            return await self._local.state(self._scale(tuple(tiers)), now_ns)
-        return answer
+        if self.failing is None:
+            try:
+                return await self._shared.state(tiers, now_ns)
+            except CountersUnavailable as error:
+                self._fail(error)
+        return await self._local.state(self._scale(tuple(tiers)), now_ns)
 
     async def stop(self) -> None:
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait((self._probing,))
 
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | CountersUnavailable:
-        """Ask the store, unless it is known to be gone: nobody waits for a second time-out."""
-        if self.failing is not None:
-            return CountersUnavailable(self.failing)
-        try:
-            return await question()
-        except CountersUnavailable as error:
-            if self.failing is None:
-                log.error("counter_store_fails", reason=str(error), allowance=self._share)
-            self.failing = str(error) or "no answer"
-            self._probe()
-            return error
+    def _fail(self, error: CountersUnavailable) -> None:
+        """From now on the store is known to be gone: nobody waits for a second time-out."""
+        if self.failing is None:
+            log.error("counter_store_fails", reason=str(error), allowance=self._share)
+        self.failing = str(error) or "no answer"
+        self._probe()
 
     def _probe(self) -> None:
         if self._probing is None or self._probing.done():
