@@ -1,5 +1,5 @@
-"""``policies.counters.Counters`` for several processes, in Redis: every step is one script, which runs on all
-tiers or on none (``redis_counters.lua``), in one round trip.
+"""``policies.counters.Counters`` for several processes, in Redis: every step runs on all tiers or on none, in a script
+(``redis_counters.lua``) that makes all steps that wait at the same time (``redis_batches.py``).
 
 Holds have a lease: those of a process that died end with it. Settling is idempotent by hold id for a day.
 All keys carry one hash tag, so that they live in one slot of a cluster.
@@ -10,12 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import redis.asyncio as redis
-from redis.exceptions import RedisError, ResponseError
 
 from policies.counters import Exhausted, Hold, LimitState, Need
 from policies.outage import CountersUnavailable
@@ -27,143 +24,75 @@ from policies.refusals import (
     run_limited,
     run_over,
 )
-from policies.remembered import RUN_MEMORY_NS, Remembered, RememberedRun
-from policies.tiers import RUN, Budget, Rate, RateUnit, Tier, TierId, Window
+from policies.remembered import Remembered, RememberedRun
+from policies.stores.redis_batches import MOST_STEPS, Answer, Batches
+from policies.stores.redis_link import Refused
+from policies.stores.redis_parties import MS_NS, PREFIX, Encoded, Parties, Party, measure_of, top_of
+from policies.tiers import RUN, Budget, RateUnit, Tier, TierId
 from policies.types import Refusal
-from policies.windows import SLICES, bounds, length_ns
 
-MS_NS = 1_000_000
-PREFIX = "tk:{tollkeeper}:"
-SCHEMA = "tollkeeper counters 1"
-TIMEOUT_S = 1.0
-CONNECTIONS = 32
+SCHEMA = b"tollkeeper counters 1"
 LEASE_MS = 11 * 60 * 1000
 """Longer than any call's deadline."""
-SETTLED_MS = 24 * 3600 * 1000
-MOST_NANO = 2**53
-"""A Lua number is exact up to here: nine million dollars in one window."""
-
-_SCRIPT = (Path(__file__).parent / "redis_counters.lua").read_text(encoding="utf-8")
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
-Answer = Mapping[str, Any]
 
 
-class _Compiled:
-    """A tier as the script reads it. Calendar windows are computed anew when one has ended."""
+class _Taken(Hold, frozen=True):
+    """A hold that knows its tiers as the script reads them."""
 
-    __slots__ = ("_valid_from_ns", "_valid_until_ns", "argument", "key", "limits", "tier")
-
-    def __init__(self, tier: Tier, now_ns: int) -> None:
-        self.tier = tier
-        self.key = f"{PREFIX}t:{tier.id}"
-        self.limits: list[Budget | Rate] = [*tier.budgets, *tier.rates]
-        self._valid_from_ns, self._valid_until_ns = 0, 2**62
-        measures = [(_measure(limit), limit.window) for limit in self.limits]
-        if tier.id.kind == "run":
-            measures = [(measure, RUN) for measure in ("cost", "tool_calls", "model_calls")]
-        self.argument: dict[str, Any] = {
-            "specs": [self._spec(measure, window, now_ns) for measure, window in dict.fromkeys(measures)],
-            "limits": [
-                (index, _measure(limit), f"{_measure(limit)}|{limit.window}", _top(limit))
-                for index, limit in enumerate(self.limits)
-            ],
-            "parallel": tier.parallel,
-            "lifetime": None if tier.lifetime_ns is None else tier.lifetime_ns // MS_NS,
-            "ttl": RUN_MEMORY_NS // MS_NS if tier.id.kind == "run" else None,
-        }
-        self.argument = {name: value for name, value in self.argument.items() if value is not None}
-
-    def current(self, now_ns: int) -> bool:
-        return self._valid_from_ns <= now_ns < self._valid_until_ns
-
-    def _spec(self, measure: str, window: Window, now_ns: int) -> tuple[Any, ...]:
-        name = f"{measure}|{window}"
-        if window.unit == "run":
-            return name, "run"
-        if window.rolling:
-            return name, "roll", length_ns(window) // SLICES // MS_NS
-        start, end = bounds(window, now_ns)
-        self._valid_from_ns, self._valid_until_ns = max(self._valid_from_ns, start), min(self._valid_until_ns, end)
-        return name, "cal", start // MS_NS, end // MS_NS
-
-
-def _measure(limit: Budget | Rate) -> str:
-    return "cost" if isinstance(limit, Budget) else limit.unit
-
-
-def _top(limit: Budget | Rate) -> int:
-    return limit.limit_nano if isinstance(limit, Budget) else limit.limit
+    party: Party | None = None
 
 
 class RedisCounters:
     """Composed once per process. Every method raises ``CountersUnavailable`` when Redis does not answer."""
 
     def __init__(self, url: str, lease_ms: int = LEASE_MS) -> None:
-        self._lease_ms = lease_ms
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        )
-        self._redis: redis.Redis = redis.Redis(connection_pool=pool)
-        self._script = self._redis.register_script(_SCRIPT)
-        self._compiled: dict[Tier, _Compiled] = {}
+        self._batches = Batches(url, lease_ms)
+        self._parties = Parties()
         self._latest_ns = 0
         """When this process last asked: settling has no time of its own."""
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> str | None:
         """Why this Redis cannot be used; ``None`` if it can. Marks an empty one as ours."""
+        schema = f"{PREFIX}schema"
         try:
-            await self._redis.set(f"{PREFIX}schema", SCHEMA, nx=True)
-            found = await self._redis.get(f"{PREFIX}schema")
-        except ResponseError as error:
-            return f"the counter store holds foreign data under {PREFIX}schema: {error}"
-        except (RedisError, OSError) as error:
-            raise CountersUnavailable(str(error)) from None
-        if found != SCHEMA.encode():
-            return f"the counter store holds foreign data under {PREFIX}schema, written by another version or program"
+            await self._batches.ask(b"SET", schema.encode(), SCHEMA, b"NX")
+            found = await self._batches.ask(b"GET", schema.encode())
+        except Refused as error:
+            return f"the counter store holds foreign data under {schema}: {error}"
+        if found != SCHEMA:
+            return f"the counter store holds foreign data under {schema}, written by another version or program"
         return None
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._batches.close()
 
     async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
-        compiled = [self._compile(tier, now_ns) for tier in tiers]
-        answer = await self._run("meter", compiled, now_ns, {"units": list(units)})
-        return _exhausted(compiled, answer, 0, 0, now_ns)
+        self._latest_ns = now_ns
+        party = self._parties.find(tiers, (), now_ns)
+        answer = await self._batches.put(party, ("meter", now_ns // MS_NS, units))
+        return None if answer == 0 else _exhausted(party, answer, 0, 0, now_ns)
 
     async def reserve(
         self, tiers: tuple[Tier, ...], target_tiers: tuple[Tier, ...], need: Need, now_ns: int
     ) -> Hold | Exhausted:
-        compiled = [self._compile(tier, now_ns) for tier in (*tiers, *target_tiers)]
-        given = {
-            "units": list(need.units),
-            "cost": need.cost_nano,
-            "tokens": need.tokens,
-            "slot": need.slot,
-            "lease": self._lease_ms,
-            "own": len(tiers),
-        }
-        hold = Hold(need.hold_id, (*tiers, *target_tiers), need.cost_nano, need.tokens, now_ns, need.slot)
+        self._latest_ns = now_ns
+        party = self._parties.find(tiers, target_tiers, now_ns)
+        cost, tokens, slot = need.cost_nano, need.tokens, need.slot
+        step = ("reserve", now_ns // MS_NS, party.own, need.units, cost, tokens, slot)
         try:
-            answer = await self._run("reserve", compiled, now_ns, given, need.hold_id)
+            answer = await self._batches.put(party, step, need.hold_id)
         except asyncio.CancelledError:
             # Whether the script ran is not known: what it held is given back, and if it comes later it finds
             # the hold settled.
+            hold = _Taken(need.hold_id, party.tiers, cost, tokens, now_ns, slot, party=party)
             task = asyncio.get_running_loop().create_task(self._release(hold))
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
             raise
-        refused = _exhausted(compiled, answer, need.cost_nano, need.tokens, now_ns)
-        if refused is not None:
-            return refused
-        taken_ns = max(now_ns, int(answer.get("at", 0)) * MS_NS)
-        return msgspec.structs.replace(hold, taken_ns=taken_ns)
+        if not isinstance(answer, int):
+            return _exhausted(party, answer, cost, tokens, now_ns)
+        return _Taken(need.hold_id, party.tiers, cost, tokens, max(now_ns, answer * MS_NS), slot, party=party)
 
     async def _release(self, hold: Hold) -> None:
         """Give a hold back; if the store is gone, its lease ends it."""
@@ -171,86 +100,75 @@ class RedisCounters:
             await self.settle(hold, 0, 0)
 
     async def extend(self, hold: Hold, cost_nano: int, tokens: int, now_ns: int) -> Hold | Exhausted:
-        compiled = [self._compile(tier, now_ns) for tier in hold.tiers]
-        given = {"cost": cost_nano, "tokens": tokens}
-        answer = await self._run("extend", compiled, now_ns, given, hold.hold_id)
-        refused = _exhausted(compiled, answer, cost_nano - hold.cost_nano, tokens - hold.tokens, now_ns)
-        return refused or msgspec.structs.replace(hold, cost_nano=cost_nano, tokens=tokens)
+        self._latest_ns = now_ns
+        party = self._parties.find(hold.tiers, (), now_ns)
+        answer = await self._batches.put(party, ("extend", now_ns // MS_NS, cost_nano, tokens), hold.hold_id)
+        if answer != 0:
+            return _exhausted(party, answer, cost_nano - hold.cost_nano, tokens - hold.tokens, now_ns)
+        return msgspec.structs.replace(hold, cost_nano=cost_nano, tokens=tokens)
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
-        compiled = [self._compile(tier, hold.taken_ns) for tier in hold.tiers]
-        given = {"cost": cost_nano, "tokens": tokens, "taken": hold.taken_ns // MS_NS, "remember": SETTLED_MS}
-        await self._run("settle", compiled, max(hold.taken_ns, self._latest_ns), given, hold.hold_id)
+        party = hold.party if isinstance(hold, _Taken) else None
+        if party is None:
+            party = self._parties.make(hold.tiers, (), hold.taken_ns)
+        now_ns = max(hold.taken_ns, self._latest_ns)
+        step = ("settle", now_ns // MS_NS, cost_nano, tokens, hold.taken_ns // MS_NS)
+        await self._batches.put(party, step, hold.hold_id)
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
-        compiled = [self._compile(tier, now_ns) for tier in tiers]
-        answer = await self._run("state", compiled, now_ns, {})
+        self._latest_ns = now_ns
+        party = self._parties.make(tiers, (), now_ns)
+        answer = await self._batches.put(party, ("state", now_ns // MS_NS))
         found: list[LimitState] = []
-        for one, said in zip(compiled, answer["tiers"], strict=True):
-            held = {"cost": int(said["cost"]), "tokens": int(said["tokens"])}
-            for limit, (used, at_ms) in zip(one.limits, said["limits"] or (), strict=True):
-                measure = _measure(limit)
-                resets = int(at_ms) * MS_NS or None
-                found.append(
-                    LimitState(one.tier.id, measure, limit.window, _top(limit), int(used), held.get(measure, 0), resets)
-                )
-            if one.tier.parallel is not None:
-                flying = int(said["flying"])
-                found.append(LimitState(one.tier.id, "parallel", None, one.tier.parallel, flying, 0, None))
+        for one, said in zip(party.encoded, answer, strict=True):
+            found += _limits(one, said)
         return found
 
     async def remember(self, known: Sequence[Remembered], runs: Sequence[RememberedRun], now_ns: int) -> None:
         """Raise what the ledger knows better: a window that lost usage, or was never counted here."""
+        self._latest_ns = now_ns
+        raised: list[tuple[Tier, list[Any]]] = []
         for entry in known:
-            one = self._compile(entry.tier, now_ns)
             amounts: object = entry.total
             if entry.window.rolling:
                 amounts = [(at_ns // MS_NS, amount) for at_ns, amount in entry.amounts]
-            name = f"{entry.measure}|{entry.window}"
-            await self._run("raise", [one], now_ns, {"known": [(1, name, amounts)]})
+            raised.append((entry.tier, [(1, f"{entry.measure}|{entry.window}", amounts)]))
         for run in runs:
-            one = self._compile(Tier(TierId("run", run.name)), now_ns)
             began = run.began_ns // MS_NS
             lines = [(1, f"{measure}|{RUN}", amount, began) for measure, amount in run.used.items()]
-            await self._run("raise", [one], now_ns, {"known": lines})
-
-    async def _run(
-        self, step: str, compiled: Sequence[_Compiled], now_ns: int, given: dict[str, Any], hold_id: str | None = None
-    ) -> Answer:
-        self._latest_ns = now_ns
-        keys = [c.key for c in compiled]
-        if hold_id is not None:
-            keys += [f"{PREFIX}h:{hold_id}", f"{PREFIX}holds"]
-            given |= {"id": hold_id, "prefix": f"{PREFIX}h:"}
-        keys.append(f"{PREFIX}clock")
-        given |= {"now": now_ns // MS_NS, "tiers": [c.argument for c in compiled]}
-        try:
-            answer: Answer = _decode(await self._script(keys=keys, args=[step, _encode(given)]))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise CountersUnavailable(str(error) or type(error).__name__) from None
-        return answer
-
-    def _compile(self, tier: Tier, now_ns: int) -> _Compiled:
-        found = self._compiled.get(tier)
-        if found is None or not found.current(now_ns):
-            if len(self._compiled) > 20_000:
-                self._compiled.clear()
-            found = self._compiled[tier] = _Compiled(tier, now_ns)
-        return found
+            raised.append((Tier(TierId("run", run.name)), lines))
+        # A batch at a time: calls that come meanwhile do not wait for all of it.
+        for begin in range(0, len(raised), MOST_STEPS):
+            await asyncio.gather(
+                *(
+                    self._batches.put(self._parties.make((tier,), (), now_ns), ("raise", now_ns // MS_NS, lines))
+                    for tier, lines in raised[begin : begin + MOST_STEPS]
+                )
+            )
 
 
-def _exhausted(
-    compiled: Sequence[_Compiled], answer: Answer, cost_nano: int, tokens: int, now_ns: int
-) -> Exhausted | None:
-    if answer["why"] in ("ok", "held"):
-        return None
+def _limits(one: Encoded, said: Mapping[str, Any]) -> list[LimitState]:
+    found: list[LimitState] = []
+    held = {"cost": int(said["cost"]), "tokens": int(said["tokens"])}
+    for limit, (used, at_ms) in zip(one.limits, said["limits"] or (), strict=True):
+        measure = measure_of(limit)
+        resets = int(at_ms) * MS_NS or None
+        found.append(
+            LimitState(one.tier.id, measure, limit.window, top_of(limit), int(used), held.get(measure, 0), resets)
+        )
+    if one.tier.parallel is not None:
+        found.append(LimitState(one.tier.id, "parallel", None, one.tier.parallel, int(said["flying"]), 0, None))
+    return found
+
+
+def _exhausted(party: Party, answer: Answer, cost_nano: int, tokens: int, now_ns: int) -> Exhausted:
     if answer["why"] == "lost":
         raise CountersUnavailable("a hold is no longer known to the counter store")
-    one = compiled[int(answer["tier"]) - 1]
+    one = party.encoded[int(answer["tier"]) - 1]
     return Exhausted(one.tier.id, _refusal(one, answer, cost_nano, tokens, now_ns))
 
 
-def _refusal(one: _Compiled, answer: Answer, cost_nano: int, tokens: int, now_ns: int) -> Refusal:
+def _refusal(one: Encoded, answer: Answer, cost_nano: int, tokens: int, now_ns: int) -> Refusal:
     tier, why = one.tier, answer["why"]
     if why == "parallel":
         return parallel_limited(tier.id, tier.parallel or 0)
