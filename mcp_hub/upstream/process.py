@@ -121,8 +121,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._stdin.close()
         for wait_s, number in ((CLOSE_WAIT_S, signal.SIGTERM), (TERM_WAIT_S, signal.SIGKILL)):
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self.exited.wait()
+                # Not ``asyncio.timeout``: before Python 3.11.4 it takes its own end for an earlier cancellation, and
+                # whoever was cancelled closes here.
+                await asyncio.wait_for(self.exited.wait(), wait_s)
                 return
             self._signal(number)
         await self.exited.wait()
