@@ -7,18 +7,15 @@ take turns. The CPU of Redis itself, which runs on the mock's core, is not count
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import uvloop
-
-from bench.gate import KEY, YAML, gateway, mock, pin
+from bench.gate import KEY, YAML, gateway, mock, on_own_core, pin
 from bench.load import Scenario
 from bench.measuring import Place, Rounds, measure
-from bench.report import DOCUMENT, note, replace_section, table
+from bench.report import note, table, tell
 from bench.scenarios import ALONE, CHAT, CREDENTIAL, STREAM, TOOL, WORDS
 from tests.support.services import redis_server
 
@@ -69,13 +66,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="of one run")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    pin(0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(both(SCENARIOS, options.rounds, options.seconds))
+    found = on_own_core(both(SCENARIOS, options.rounds, options.seconds))
     text = f"{note('bench.counters')}: medians of {options.rounds} rounds.\n\n{table(HEAD, rows_of(found))}"
-    print(text)
-    if options.write:
-        replace_section(DOCUMENT, "counters", text)
+    tell("counters", text, write=options.write)
 
 
 if __name__ == "__main__":

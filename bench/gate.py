@@ -7,12 +7,16 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
+import uvloop
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 KEY = "vk-bench-0123456789abcdef0123456789"
@@ -60,6 +64,13 @@ def pin(pid: int, core: int) -> None:
     """Keep a process on one core, where there are several and the system can."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(pid, {core})
+
+
+def on_own_core(work: Coroutine[Any, Any, T]) -> T:
+    """Run the benchmark itself, beside the mock on core 0."""
+    pin(0, 0)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 @dataclass(frozen=True)

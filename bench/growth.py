@@ -17,10 +17,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import uvloop
-
 from bench.filling import put_keys, put_rows
-from bench.gate import KEY, MODELS, Gate, gateway, mock, pin
+from bench.gate import KEY, MODELS, Gate, gateway, mock, on_own_core
 from bench.load import Scenario, run
 from bench.measuring import Place, measure, open_sessions
 from bench.plots import lines_svg
@@ -140,19 +138,16 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="ten million ledger rows too")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    pin(0, 0)
     parts = [f"{note('bench.growth')}."]
     curves: dict[str, list[tuple[float, float]]] = {}
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        for growth in wanted(options):
-            found = runner.run(grow(growth, options.rounds, options.seconds))
-            lines = [
-                (f"{p.size:,} {growth.what}", f"{p.cpu_us:.0f}", f"{p.ready_s:.1f}", f"{p.memory_mb:.0f}")
-                for p in found
-            ]
-            parts.append(table((WHILE[growth.scenario.name], *HEAD), lines))
-            print(parts[-1], flush=True)
-            curves[growth.what] = [(max(p.size, 1), p.cpu_us) for p in found]
+    for growth in wanted(options):
+        found = on_own_core(grow(growth, options.rounds, options.seconds))
+        lines = [
+            (f"{p.size:,} {growth.what}", f"{p.cpu_us:.0f}", f"{p.ready_s:.1f}", f"{p.memory_mb:.0f}") for p in found
+        ]
+        parts.append(table((WHILE[growth.scenario.name], *HEAD), lines))
+        print(parts[-1], flush=True)
+        curves[growth.what] = [(max(p.size, 1), p.cpu_us) for p in found]
     print(parts[0])
     if options.write:
         replace_section(DOCUMENT, "growth", "\n\n".join([*parts, f"![growth]({PLOT.name})"]))

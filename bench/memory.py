@@ -16,11 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
-
-from bench.gate import KEY, YAML, Gate, gateway, mock, pin
+from bench.gate import KEY, YAML, Gate, gateway, mock, on_own_core
 from bench.measuring import Connection, Place, exchange, open_sessions
-from bench.report import DOCUMENT, note, replace_section, table
+from bench.report import note, table, tell
 from bench.scenarios import CREDENTIAL, HELD, TOOL_LEGACY
 
 ROOM = "limits: {max_client_sessions: 1000000}"
@@ -124,13 +122,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the usual counts")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    pin(0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        idle, found = runner.run(everything(options.share))
+    idle, found = on_own_core(everything(options.share))
     text = f"{note('bench.memory')}. Idle: {idle:.0f} MB resident.\n\n{table(HEAD, rows_of(found))}"
-    print(text)
-    if options.write:
-        replace_section(DOCUMENT, "memory", text)
+    tell("memory", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,13 @@ def replace_section(document: Path, name: str, text: str) -> None:
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
+def tell(name: str, text: str, *, write: bool) -> None:
+    """Print a section of the performance page, and put it there if that is wanted."""
+    print(text)
+    if write:
+        replace_section(DOCUMENT, name, text)
+
+
 def note(module: str) -> str:
     """What was run, and on what."""
     return f"`{shlex.join(['python', '-m', module, *sys.argv[1:]])}` on {machine()}"

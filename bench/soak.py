@@ -17,12 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
-
-from bench.gate import KEY, YAML, gateway, mock, pin
+from bench.gate import KEY, YAML, gateway, mock, on_own_core
 from bench.load import Scenario, paced
 from bench.measuring import Place, measure
-from bench.report import DOCUMENT, note, replace_section, table
+from bench.report import note, table, tell
 from bench.scenarios import CHAT, CREDENTIAL, STREAM, TOOL
 
 SCENARIOS = (CHAT, STREAM, TOOL)
@@ -105,13 +103,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    pin(0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        soaked = runner.run(soak(max(3, round(options.minutes * 60 / SLICE_S)), SLICE_S))
+    soaked = on_own_core(soak(max(3, round(options.minutes * 60 / SLICE_S)), SLICE_S))
     text = f"{note('bench.soak')}.\n\n{told(soaked)}"
-    print(text)
-    if options.write:
-        replace_section(DOCUMENT, "soak", text)
+    tell("soak", text, write=options.write)
     sys.exit(not soaked.good)
 
 

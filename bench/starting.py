@@ -8,19 +8,16 @@ makes the database, is told apart from the median of those that follow.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
-
-from bench.gate import KEY, MODELS, gateway, pin, stdio_member
+from bench.gate import KEY, MODELS, gateway, on_own_core, stdio_member
 from bench.measuring import Place, exchange
 from bench.mock_stdio import TOOLS
-from bench.report import DOCUMENT, note, replace_section, table
+from bench.report import note, table, tell
 from bench.scenarios import CREDENTIAL
 from bench.scenarios import TOOLS as LIST
 
@@ -73,13 +70,9 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    pin(0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        rows = [row_of(servers, runner.run(starts(servers, options.starts))) for servers in SERVERS]
+    rows = [row_of(servers, on_own_core(starts(servers, options.starts))) for servers in SERVERS]
     text = f"{note('bench.starting')}: medians of {options.starts} starts.\n\n{table(HEAD, rows)}"
-    print(text)
-    if options.write:
-        replace_section(DOCUMENT, "starting", text)
+    tell("starting", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ to count.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import tempfile
 from contextlib import AsyncExitStack
@@ -19,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import uvloop
-
 from bench import waiting
-from bench.gate import KEY, YAML, Gate, bare, gateway, mock, pin, stdio_member
+from bench.gate import KEY, YAML, Gate, bare, gateway, mock, on_own_core, stdio_member
 from bench.load import Scenario
 from bench.measuring import Place, Rounds, measure
 from bench.plots import latencies_svg
@@ -134,12 +131,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
     wanted = [s for s in SCENARIOS if not options.only or s.name in options.only.split(",")]
-    pin(0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if options.target:
-            print(table(HEAD, rows_of(runner.run(other(options, wanted)))))
-            return
-        found = runner.run(own(options, wanted))
+    if options.target:
+        print(table(HEAD, rows_of(on_own_core(other(options, wanted)))))
+        return
+    found = on_own_core(own(options, wanted))
     parts = [
         f"{note('bench.surfaces')}: medians of {options.rounds} rounds. Start to ready: {found.idle.ready_s:.2f} s."
     ]

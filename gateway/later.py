@@ -4,13 +4,13 @@ memory."""
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.door import App
 from gateway.surfaces.http import Receive, Scope, Send
+from policies.c_library import glibc
 
 T = TypeVar("T")
 
@@ -50,6 +50,6 @@ def lasting(load: Callable[[], T]) -> T:
 
 def _give_back() -> None:
     """What loading took and nobody needs any more goes back to the system: glibc would keep up to 17 MB."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    library = glibc(locked=False)
+    if library is not None:
+        library.malloc_trim(0)

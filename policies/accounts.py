@@ -22,7 +22,7 @@ class Account:
 
     __slots__ = (
         "_counters",
-        "_of_units",
+        "_of_measures",
         "began_ns",
         "budgets",
         "gated",
@@ -38,7 +38,7 @@ class Account:
         # Usage by measure and window, also of windows that no limit asks about now: a limit that is
         # taken away and put back has missed nothing.
         self._counters: dict[str, dict[Window, Counter]] = {}
-        self._of_units: dict[Sequence[str], list[Counter]] = {}
+        self._of_measures: dict[Sequence[str], list[Counter]] = {}
         self.began_ns = now_ns
         self.held_cost = 0
         self.held_tokens = 0
@@ -62,32 +62,28 @@ class Account:
         found = counters.get(window)
         if found is None:
             found = counters[window] = counter(window, now_ns)
-            self._of_units.clear()
+            self._of_measures.clear()
         return found
 
     def counts(self, measure: str, window: Window) -> bool:
         return window in self._counters.get(measure, ())
 
-    def of(self, measures: Sequence[str]) -> list[Counter]:
-        """What counts these measures: once per window, however many limits share it."""
-        found = self._of_units.get(measures)
+    def count(self, measures: Sequence[str], amount: int, at_ns: int) -> None:
+        """Count ``amount`` of each measure: once per window, however many limits share it."""
+        found = self._of_measures.get(measures)
         if found is None:
             known = [self._counters[measure] for measure in measures if measure in self._counters]
-            found = self._of_units[measures] = [used for counters in known for used in counters.values()]
-        return found
-
-    def count(self, measure: str, amount: int, at_ns: int) -> None:
-        for used in self.of((measure,)):
+            found = self._of_measures[measures] = [used for counters in known for used in counters.values()]
+        for used in found:
             used.add(amount, at_ns)
 
 
 class Payers:
     """The accounts of a call's tiers and its target's. To find them by name at every step costs more than to count."""
 
-    __slots__ = ("accounts", "adoptions", "own", "own_tiers", "target", "target_tiers", "tiers")
+    __slots__ = ("accounts", "adoptions", "own", "target", "tiers")
 
     def __init__(self, own: tuple[Tier, ...], target: tuple[Tier, ...], accounts: Callable[[Tier], Account]) -> None:
-        self.own_tiers, self.target_tiers = own, target
         self.tiers = (*own, *target)
         self.own = [accounts(tier) for tier in own]
         self.target = [accounts(tier) for tier in target]

@@ -14,13 +14,12 @@ import msgspec
 
 from policies.accounts import Account, Payers, hold_room, request_room
 from policies.counters import Exhausted, Hold, LimitState, Need
+from policies.tier_groups import TierGroups
 from policies.tiers import Budget, Rate, RateUnit, Tier, TierId, Window
 from policies.windows import Counter
 
 RUN_CAPACITY = 100_000
 """Runs whose use is remembered; the longest idle one is forgotten first."""
-PAYERS_CAPACITY = 20_000
-"""Groups of tiers whose accounts are remembered."""
 
 
 class _Taken(Hold, frozen=True):
@@ -40,7 +39,7 @@ class MemoryCounters:
         self._accounts: dict[TierId, Account] = {}
         self._runs: OrderedDict[TierId, Account] = OrderedDict()
         self._latest_ns = 0
-        self._payers: dict[tuple[int, int], Payers] = {}
+        self._payers: TierGroups[Payers] = TierGroups()
         self._adoptions = 0
 
     async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
@@ -52,8 +51,7 @@ class MemoryCounters:
                 if refusal is not None:
                     return Exhausted(account.tier.id, refusal)
         for account in accounts:
-            for used in account.of(units):
-                used.add(1, now_ns)
+            account.count(units, 1, now_ns)
         return None
 
     async def reserve(
@@ -71,8 +69,7 @@ class MemoryCounters:
             if refusal is not None:
                 return Exhausted(account.tier.id, refusal)
         for account in payers.target:
-            for used in account.of(need.units):
-                used.add(1, now_ns)
+            account.count(need.units, 1, now_ns)
         for account in payers.accounts:
             account.held_cost += cost
             account.held_tokens += tokens
@@ -98,11 +95,9 @@ class MemoryCounters:
             account.held_tokens -= hold.tokens
             account.in_flight -= hold.slot
             if cost_nano:
-                for used in account.of(_COST):
-                    used.add(cost_nano, hold.taken_ns)
+                account.count(_COST, cost_nano, hold.taken_ns)
             if tokens:
-                for used in account.of(_TOKENS):
-                    used.add(tokens, hold.taken_ns)
+                account.count(_TOKENS, tokens, hold.taken_ns)
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
         now_ns = self._advance(now_ns)
@@ -141,29 +136,18 @@ class MemoryCounters:
             return
         account = self._account(tier, began_ns)
         for measure, amount in used.items():
-            account.count(measure, amount, began_ns)
+            account.count((measure,), amount, began_ns)
 
     def _advance(self, now_ns: int) -> int:
         self._latest_ns = max(self._latest_ns, now_ns)
         return self._latest_ns
 
     def _found(self, own: tuple[Tier, ...], target: tuple[Tier, ...], now_ns: int) -> Payers:
-        """By the tuples' identity: they are made when a configuration is loaded. A run's are not, and not kept."""
-        place = id(own), id(target)
-        found = self._payers.get(place)
-        if (
-            found is not None
-            and found.own_tiers is own
-            and found.target_tiers is target
-            and found.adoptions == self._adoptions
-        ):
-            return found
-        found = Payers(own, target, lambda tier: self._account(tier, now_ns))
-        found.adoptions = self._adoptions
-        if not any(tier.id.kind == "run" for tier in found.tiers):
-            if len(self._payers) >= PAYERS_CAPACITY:
-                self._payers.clear()
-            self._payers[place] = found
+        found = self._payers.get(own, target)
+        if found is None or found.adoptions != self._adoptions:
+            found = Payers(own, target, lambda tier: self._account(tier, now_ns))
+            found.adoptions = self._adoptions
+            self._payers.keep(own, target, found)
         return found
 
     def _account(self, tier: Tier, now_ns: int) -> Account:

@@ -35,7 +35,7 @@ class Address(Protocol):
 
 
 def _joined(url: str, *queries: str) -> str:
-    said = "&".join([part for part in queries if part])
+    said = "&".join(part for part in queries if part)
     return f"{url}?{said}" if said else url
 
 
@@ -44,7 +44,7 @@ class OwnAddress:
     """The vendor's own service, and whatever is compatible with it."""
 
     def url(self, base_url: str, path: str, model: str, query: str) -> str:
-        return f"{base_url}{path}?{query}" if query else f"{base_url}{path}"
+        return _joined(f"{base_url}{path}", query)
 
     def body(self, path: str, body: bytes) -> bytes:
         return body

@@ -95,6 +95,11 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def headers_from(fields: Iterable[Field]) -> list[Header]:
+    """The same as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+
+
 async def send_bytes(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
     """A complete answer."""
     await send(
@@ -111,8 +116,7 @@ async def answer(client: Client, status: int, fields: Sequence[Field], body: byt
     """A complete answer, in one piece where the server can."""
     at_once = client.scope.get("extensions", {}).get(ANSWER)
     if at_once is None or not at_once(client.scope, status, fields, body):
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-        await send_bytes(client.send, status, headers, body)
+        await send_bytes(client.send, status, headers_from(fields), body)
 
 
 async def send_json(
@@ -143,16 +147,16 @@ def sse_event(data: bytes) -> bytes:
 class Departure:
     """Watches a request whose body was read: when its client goes, the listener leaves.
 
-    Use as a context manager around the reading of the listener. With the request's ``scope`` it asks the
-    server's protocol to be called back (``gateway.http_protocol``); without, a task waits in ``receive``.
+    Use as a context manager around the reading of the listener. It asks the server's protocol to be called back
+    (``gateway.http_protocol``); where that cannot, a task waits in ``receive``.
     """
 
     __slots__ = ("_listener", "_receive", "_register", "_watcher")
 
-    def __init__(self, receive: Receive, listener: Listener, scope: Scope | None = None) -> None:
-        self._receive = receive
+    def __init__(self, client: Client, listener: Listener) -> None:
+        self._receive = client.receive
         self._listener = listener
-        self._register = None if scope is None else scope.get("extensions", {}).get(DEPARTURE)
+        self._register = client.scope.get("extensions", {}).get(DEPARTURE)
         self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Listener:

@@ -20,6 +20,7 @@ from gateway.surfaces.http import (
     Receive,
     Send,
     end_stream,
+    headers_from,
     send_chunk,
     sse_event,
     start_stream,
@@ -74,8 +75,7 @@ class CallStream:
 
     async def relay(self, flight: Journey[Settled], asking: Asking) -> Settled | None:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
-        client = self._exchange.client
-        with Departure(client.receive, flight.listen(), client.scope) as listener:
+        with Departure(self._exchange.client, flight.listen()) as listener:
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)
@@ -98,8 +98,7 @@ class CallStream:
         send = self._exchange.client.send
         if not self._streaming:
             self._streaming = True
-            said = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._said]
-            await start_stream(send, 200, (*SSE_HEADERS, *said))
+            await start_stream(send, 200, (*SSE_HEADERS, *headers_from(self._said)))
         await send_chunk(send, sse_event(message))
 
     async def finish(self, answer: Answer) -> None:

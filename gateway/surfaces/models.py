@@ -7,7 +7,7 @@ dialect's and the executor's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.surfaces.cache_wishes import SAID, SHARED, said_before, said_of, wish_of
@@ -19,12 +19,12 @@ from gateway.surfaces.http import (
     ClientGone,
     Departure,
     Field,
-    Header,
     Receive,
     Scope,
     Send,
     answer,
     end_stream,
+    headers_from,
     headers_of,
     read_body,
     send_chunk,
@@ -105,7 +105,7 @@ class ModelSurface:
             await self._send_reply(client, entered, (_call_id(context), (SAID, said_of(entered.row))))
             return
         said = SHARED if isinstance(entered, Follower) else said_before(plan)
-        with Departure(receive, entered.listen(), scope) as listener:
+        with Departure(client, entered.listen()) as listener:
             await self._relay(client, entered, listener, (_call_id(context), (SAID, said)))
 
     async def _relay(
@@ -121,7 +121,7 @@ class ModelSurface:
             return
         if not isinstance(head, StreamHead):
             raise TypeError(f"a stream began with {type(head).__name__}")
-        await start_stream(send, head.status, _raw((*head.headers, *own)))
+        await start_stream(send, head.status, headers_from((*head.headers, *own)))
         with KeepAlive(listener, self._front.keep_alive_s) as alive:
             while (chunk := await listener.get()) is not None:
                 if not isinstance(chunk, bytes):
@@ -140,7 +140,7 @@ class ModelSurface:
         reply = settled.outcome.reply
         row = settled.row
         if isinstance(reply, StreamReply):
-            await start_stream(client.send, reply.status, _raw((*reply.headers, *own)))
+            await start_stream(client.send, reply.status, headers_from((*reply.headers, *own)))
             await end_stream(client.send, reply.body)
             return
         extra = (
@@ -205,10 +205,6 @@ _GATE_STATUS = {"deadline_exceeded": 504, "cancelled": 503}
 
 def _call_id(context: CallContext) -> Field:
     return "x-tollkeeper-call-id", context.call_id
-
-
-def _raw(headers: Iterable[Field]) -> list[Header]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 _PLAIN_JSON = "application/json"

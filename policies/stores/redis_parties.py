@@ -13,13 +13,14 @@ import msgspec
 
 from policies.remembered import RUN_MEMORY_NS
 from policies.stores.redis_link import bulk
+from policies.tier_groups import TierGroups
 from policies.tiers import RUN, Budget, Rate, Tier, Window
 from policies.windows import SLICES, bounds, length_ns
 
 MS_NS = 1_000_000
 PREFIX = "tk:{tollkeeper}:"
 CAPACITY = 20_000
-"""Tiers, and groups of them, that are remembered."""
+"""Tiers that are remembered."""
 RUN_CAPACITY = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -72,10 +73,9 @@ def top_of(limit: Budget | Rate) -> int:
 class Party:
     """The tiers of one step: the payers' own first, then the target's."""
 
-    __slots__ = ("encoded", "own", "own_tiers", "target_tiers", "tiers", "valid_from_ns", "valid_until_ns")
+    __slots__ = ("encoded", "own", "tiers", "valid_from_ns", "valid_until_ns")
 
     def __init__(self, own: Sequence[Tier], target: Sequence[Tier], encoded: list[Encoded]) -> None:
-        self.own_tiers, self.target_tiers = own, target
         self.own = len(own)
         self.tiers = (*own, *target)
         self.encoded = encoded
@@ -84,28 +84,18 @@ class Party:
 
 
 class Parties:
-    """By the identity of the tuples: they are made when a configuration is loaded. A run's are not, and not kept."""
+    """Found once for all steps of all calls of the same tiers."""
 
     def __init__(self) -> None:
-        self._parties: dict[tuple[int, int], Party] = {}
+        self._parties: TierGroups[Party] = TierGroups()
         self._encoded: dict[int, Encoded] = {}
         self._runs: dict[Tier, Encoded] = {}
 
-    def find(self, own: Sequence[Tier], target: Sequence[Tier], now_ns: int) -> Party:
-        place = id(own), id(target)
-        found = self._parties.get(place)
-        if (
-            found is not None
-            and found.own_tiers is own
-            and found.target_tiers is target
-            and found.valid_from_ns <= now_ns < found.valid_until_ns
-        ):
-            return found
-        found = self.make(own, target, now_ns)
-        if not any(tier.id.kind == "run" for tier in found.tiers):
-            if len(self._parties) >= CAPACITY:
-                self._parties.clear()
-            self._parties[place] = found
+    def find(self, own: tuple[Tier, ...], target: tuple[Tier, ...], now_ns: int) -> Party:
+        found = self._parties.get(own, target)
+        if found is None or not found.valid_from_ns <= now_ns < found.valid_until_ns:
+            found = self.make(own, target, now_ns)
+            self._parties.keep(own, target, found)
         return found
 
     def make(self, own: Sequence[Tier], target: Sequence[Tier], now_ns: int) -> Party:

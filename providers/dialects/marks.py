@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import repeat
 
-try:
-    import ctypes
-except ImportError:  # a Python that was built without libffi
-    ctypes = None  # type: ignore[assignment]
+from policies.c_library import ctypes, glibc
 
 _SHORT = 1_000
 """Bytes up to which a call through ctypes (0.2 µs) saves nothing."""
@@ -21,8 +18,8 @@ _SHORT = 1_000
 
 def _fast_search() -> Callable[[bytes, bytes], int | None] | None:
     """``strstr(haystack, needle)``: an address, which is not zero, or ``None``. It ends at a zero byte."""
-    library = None if ctypes is None else ctypes.PyDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
+    library = glibc(locked=True)
+    if library is None:
         return None
     search = library.strstr
     search.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
