@@ -49,11 +49,12 @@ class _Segment:
     file is filled with zeros first, so that a full disk is an ``OSError`` here and not a signal at a later store.
     """
 
-    __slots__ = ("_map", "open", "path", "size", "uncommitted")
+    __slots__ = ("_capacity", "_map", "open", "path", "size", "uncommitted")
 
     def __init__(self, path: Path, capacity: int) -> None:
         self.path = path
         self.size = 0
+        self._capacity = capacity
         self.open: set[Identity] = set()
         self.uncommitted: set[Identity] = set()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -65,13 +66,14 @@ class _Segment:
         finally:
             os.close(descriptor)
 
-    def has_room(self, size: int) -> bool:
-        return self.size + size <= len(self._map)
-
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes) -> bool:
+        """Whether there was room for it."""
         end = self.size + len(line)
+        if end > self._capacity:
+            return False
         self._map[self.size : end] = line
         self.size = end
+        return True
 
     def seal(self) -> None:
         """Nothing more is written."""
@@ -181,10 +183,10 @@ class Journal:
     def _append(self, kind: bytes, row: LedgerRow) -> _Segment:
         line = b"".join((kind, _encode(row), _END))
         segment = self._current
-        if not segment.has_room(len(line)):
+        if not segment.append(line):
             segment.seal()
             segment = self._current = self._next_segment(len(line))
-        segment.append(line)
+            segment.append(line)
         return segment
 
     def _next_segment(self, least: int) -> _Segment:
