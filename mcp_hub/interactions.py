@@ -100,7 +100,7 @@ def unsafe_url(question: Question) -> RpcError | None:
 def read_input_required(result: msgspec.Raw) -> InputRequired | None:
     """The questions of a result; ``None`` for a result that asks nothing. Raises ``ValueError`` for one that
     breaks the rules: neither questions nor state, or too many."""
-    if b'"input_required"' not in bytes(result):
+    if bytes(result).find(b'"input_required"') < 0:
         return None
     try:
         fields = _object(result)
@@ -138,7 +138,7 @@ _result = msgspec.json.Decoder(_Result).decode
 
 def is_tool_error(result: msgspec.Raw) -> bool:
     """Whether a tool reports that it failed."""
-    if b'"isError"' not in bytes(result):
+    if bytes(result).find(b'"isError"') < 0:
         return False
     try:
         return _result(result).isError

@@ -32,7 +32,7 @@ def mirrors_of(schema: msgspec.Raw | None) -> tuple[Mirror, ...] | None:
     """The mirrored arguments of an input schema; ``None`` when an annotation breaks the rules, which makes the
     whole tool unusable: a name that is no header name or comes twice, a value that is no primitive, a place
     that is not reached by ``properties`` alone."""
-    if schema is None or b'"x-mcp-header"' not in bytes(schema):
+    if schema is None or bytes(schema).find(b'"x-mcp-header"') < 0:
         return ()
     found = tuple(_reachable(msgspec.json.decode(schema), ()))
     names = [name for _, _, name in found]

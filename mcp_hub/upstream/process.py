@@ -147,7 +147,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._stdin.write(b"\n".join(lines))
 
     def _take(self, data: bytes) -> None:
-        if b"\n" not in data:
+        if data.find(b"\n") < 0:
             self._keep(data)
             return
         *lines, rest = data.split(b"\n")

@@ -150,9 +150,10 @@ def complete(result: msgspec.Raw, *, cacheable: bool = False) -> bytes:
     """A member's result with what the modern wire requires: ``resultType``, and cache hints where due.
     What the member said stays; a member of the older era said nothing."""
     data = bytes(result)
-    if not cacheable and data[:1] == b"{" and b'"resultType"' not in data:
+    find = data.find  # ``in`` would ask whether the bytes are a number first
+    if not cacheable and data[:1] == b"{" and find(b'"resultType"') < 0:
         # Only an object without fields holds no quotation mark.
-        return data[:-1] + b',"resultType":"complete"}' if b'"' in data else b'{"resultType":"complete"}'
+        return data[:-1] + b',"resultType":"complete"}' if find(b'"') >= 0 else b'{"resultType":"complete"}'
     fields = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     missing: dict[str, Any] = {}
     if "resultType" not in fields:

@@ -67,7 +67,7 @@ class Fields:
             if name in left_out:
                 continue
             data = bytes(raw)
-            if data[0] in _NESTED or b"\\" in data:
+            if data[0] in _NESTED or data.find(b"\\") >= 0:
                 self.put(name, read_strictly(data))
             else:
                 self.canonical[name] = data  # a plain scalar is spelled in one way only

@@ -43,7 +43,7 @@ class ChatCaching:
             fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
-        if b'"tool_call_id"' in fields.canonical.get("messages", b""):
+        if fields.canonical.get("messages", b"").find(b'"tool_call_id"') >= 0:
             fields.put("messages", with_plain_links(fields.value("messages"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 

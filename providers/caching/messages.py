@@ -38,7 +38,7 @@ class MessagesCaching:
         for name in ("messages", "tools"):
             if _MARK in fields.canonical.get(name, b""):
                 fields.put(name, _without_marks(fields.value(name)))
-        if b'"tool_use_id"' in fields.canonical.get("messages", b""):
+        if fields.canonical.get("messages", b"").find(b'"tool_use_id"') >= 0:
             fields.put("messages", with_plain_links(fields.value("messages"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 

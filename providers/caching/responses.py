@@ -46,7 +46,7 @@ class ResponsesCaching:
             fields = Fields(request.body, LEFT_OUT)
         except NotCanonical:
             return Bypass("ambiguous")
-        if b'"call_id"' in fields.canonical.get("input", b""):
+        if fields.canonical.get("input", b"").find(b'"call_id"') >= 0:
             fields.put("input", with_plain_links(fields.value("input"), _LINKS))
         return Answerable(fields=fields.canonical, conversation=lambda: _conversation(fields))
 

@@ -34,5 +34,6 @@ def bears(body: bytes, marks: Sequence[bytes]) -> bool:
     """One of ``marks`` stands somewhere in ``body``, which is JSON: a zero byte, where the search would end, cannot be
     in it."""
     if _search is None or len(body) < _SHORT:
-        return any(map(body.__contains__, marks))
+        # find, not in: ``in`` asks bytes for a number first, and throws the exception away (0.2 µs).
+        return max(map(body.find, marks), default=-1) >= 0
     return any(map(_search, repeat(body), marks))

@@ -153,9 +153,10 @@ class ChatStreamReader:
     def _read(self, event: bytes) -> bool:
         """Note what the event says; true if the client must not see it."""
         self.content_bytes += max(1, len(event) - _ENVELOPE_BYTES)
-        has_usage = b'"usage"' in event and b'"usage":null' not in event
-        if not has_usage and b'"tool_calls"' not in event and b'"finish_reason":"' not in event:
-            if b"[DONE]" in event and data_of(event).strip() == b"[DONE]":
+        find = event.find  # ``in`` would ask whether the bytes are a number first, four times an event
+        has_usage = find(b'"usage"') >= 0 and find(b'"usage":null') < 0
+        if not has_usage and find(b'"tool_calls"') < 0 and find(b'"finish_reason":"') < 0:
+            if find(b"[DONE]") >= 0 and data_of(event).strip() == b"[DONE]":
                 self.ended = True
             return False
         try:

@@ -110,10 +110,11 @@ class ResponsesStreamReader(ForwardingReader):
     __slots__ = ()
 
     def _read(self, event: bytes) -> None:
-        if b".delta" in event:
+        find = event.find  # ``in`` would ask whether the bytes are a number first
+        if find(b".delta") >= 0:
             self.content_bytes += max(1, len(event) - _ENVELOPE_BYTES)
             return
-        if b'"response"' not in event and b'"call_id"' not in event:
+        if find(b'"response"') < 0 and find(b'"call_id"') < 0:
             return
         try:
             said = _event(data_of(event))
