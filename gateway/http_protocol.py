@@ -19,20 +19,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.surfaces.http import ANSWER, DEPARTURE, Field, Scope
+
+_COPIED_BYTES = 4_096
+"""A body up to this length is cheaper to copy behind its head than to hand on as another piece."""
 
 
 class OneWriteTransport:
     """A transport that gathers what is written in one turn of the loop; everything else is the transport's own."""
 
-    __slots__ = ("_loop", "_parts", "_transport")
+    __slots__ = ("_loop", "_parts", "_transport", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._parts: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked for every call, which ``__getattr__`` makes dear
 
     def write(self, data: bytes) -> None:
         if not self._parts:
@@ -48,7 +52,7 @@ class OneWriteTransport:
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
+        if parts and not self.is_closing():
             self._transport.writelines(parts)
 
 
@@ -56,20 +60,24 @@ class OneWriteProtocol(HttpToolsProtocol):
     """What the server speaks."""
 
     _watch: Callable[[], None] | None = None
+    _defaults: tuple[Sequence[tuple[bytes, bytes]], bytes] = ((), b"")
+    """The headers of all answers, which the server makes anew every second, and as they are written."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         gathering: Any = OneWriteTransport(transport, self.loop)
+        self._extensions = {DEPARTURE: self.when_lost, ANSWER: self.answer}
         super().connection_made(gathering)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        del self._extensions  # they hold this object: a circle
         watch, self._watch = self._watch, None
         if watch is not None:
             watch()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {DEPARTURE: self.when_lost, ANSWER: self.answer}  # type: ignore[dict-item]
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
 
     def on_body(self, body: bytes) -> None:
         """What came first is handed on as it is, where uvicorn copies it twice. A body that is not complete wakes who
@@ -109,11 +117,18 @@ class OneWriteProtocol(HttpToolsProtocol):
             return False
         if cycle.disconnected:
             return True
-        head = _head_of(status, fields, len(body), cycle)
+        if self._defaults[0] is not cycle.default_headers:
+            written = b"".join([b"%s: %s\r\n" % default for default in cycle.default_headers])
+            self._defaults = cycle.default_headers, written
+        lines = _lines(fields, len(body), keep=cycle.keep_alive)
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        self.transport.write(head)
-        self.transport.write(body)
+        head = (STATUS_LINE[status], self._defaults[1], lines)
+        if len(body) > _COPIED_BYTES:
+            self.transport.write(b"".join(head))
+            self.transport.write(body)
+        else:
+            self.transport.write(b"".join((*head, body)))
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
@@ -121,13 +136,13 @@ class OneWriteProtocol(HttpToolsProtocol):
         return True
 
 
-def _head_of(status: int, fields: Sequence[Field], length: int, cycle: RequestResponseCycle) -> bytes:
+def _lines(fields: Sequence[Field], length: int, *, keep: bool) -> bytes:
+    """An answer's own header lines, and the empty one after them."""
     lines = [f"{name}: {value}\r\n" for name, value in fields]
     lines.append(f"content-length: {length}\r\n")
-    if not cycle.keep_alive:
+    if not keep:
         lines.append("connection: close\r\n")
     text = "".join(lines).encode("latin-1")
-    if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+    if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or text.find(b"\0") >= 0:
         raise ValueError("a header of an answer holds a line break or a zero")
-    defaults = [b"%s: %s\r\n" % default for default in cycle.default_headers]
-    return b"".join((STATUS_LINE[status], *defaults, text, b"\r\n"))
+    return text + b"\r\n"

@@ -68,12 +68,34 @@ class Account:
     def counts(self, measure: str, window: Window) -> bool:
         return window in self._counters.get(measure, ())
 
-    def count(self, measures: Sequence[str], amount: int, at_ns: int) -> None:
-        """Count ``amount`` of each measure: once per window, however many limits share it."""
+    def counters(self, measures: Sequence[str]) -> list[Counter]:
+        """Those of these measures: one per window, however many limits share it."""
         found = self._of_measures.get(measures)
         if found is None:
             known = [self._counters[measure] for measure in measures if measure in self._counters]
             found = self._of_measures[measures] = [used for counters in known for used in counters.values()]
+        return found
+
+
+class Meters:
+    """The counters of several accounts, found once for each kind of call."""
+
+    __slots__ = ("_accounts", "_changes", "_found")
+
+    def __init__(self, accounts: Sequence[Account]) -> None:
+        self._accounts = accounts
+        self._found: dict[Sequence[str], list[Counter]] = {}
+        self._changes = 0
+
+    def count(self, measures: Sequence[str], amount: int, at_ns: int, changes: int) -> None:
+        """Count ``amount`` of each measure on every account. ``changes``: how often one has got other counters."""
+        if changes != self._changes:
+            self._found.clear()
+            self._changes = changes
+        found = self._found.get(measures)
+        if found is None:
+            found = [used for account in self._accounts for used in account.counters(measures)]
+            self._found[measures] = found
         for used in found:
             used.add(amount, at_ns)
 
@@ -81,14 +103,16 @@ class Account:
 class Payers:
     """The accounts of a call's tiers and its target's. To find them by name at every step costs more than to count."""
 
-    __slots__ = ("accounts", "adoptions", "own", "target", "tiers")
+    __slots__ = ("accounts", "all_meters", "changes", "own", "target", "target_meters", "tiers")
 
     def __init__(self, own: tuple[Tier, ...], target: tuple[Tier, ...], accounts: Callable[[Tier], Account]) -> None:
         self.tiers = (*own, *target)
         self.own = [accounts(tier) for tier in own]
         self.target = [accounts(tier) for tier in target]
         self.accounts = [*self.own, *self.target]
-        self.adoptions = 0
+        self.all_meters = Meters(self.accounts)
+        self.target_meters = Meters(self.target)
+        self.changes = 0
         """How often accounts had taken other limits when this was found."""
 
 

@@ -49,9 +49,10 @@ _SPECIAL_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 """Protocol assignments (RFC 6890) and 6to4 relays (RFC 7526), which ``is_global`` lets pass in part."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EgressGuard:
-    """Judges URLs and resolved addresses. ``allow_private`` opens private ranges to foreign URLs."""
+    """Judges URLs and resolved addresses. ``allow_private`` opens private ranges to foreign URLs. Its hash is its
+    identity: it is part of what a judged URL is remembered by, looked up for every call."""
 
     allow_private: bool = False
 

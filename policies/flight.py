@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, Protocol, TypeVar, cast
+from typing import Generic, Literal, Protocol, TypeVar
 
 R = TypeVar("R")
 
@@ -234,7 +234,7 @@ class Flight(Generic[R]):
             raise self._failure
         if not self._ended:
             raise RuntimeError("the flight has not ended")
-        return cast(R, self._result)
+        return self._result  # type: ignore[return-value]
 
     async def wait(self) -> R:
         """The result, once the flight has ended. Cancelling the waiter does not cancel the flight."""

@@ -25,7 +25,7 @@ RUN_CAPACITY = 100_000
 class _Taken(Hold, frozen=True):
     """A hold that knows its accounts; they outlive every edit of their tiers' limits."""
 
-    accounts: Sequence[Account] = ()
+    payers: Payers | None = None
 
 
 _COST = ("cost",)
@@ -40,18 +40,18 @@ class MemoryCounters:
         self._runs: OrderedDict[TierId, Account] = OrderedDict()
         self._latest_ns = 0
         self._payers: TierGroups[Payers] = TierGroups()
-        self._adoptions = 0
+        self._changes = 0
+        """How often accounts got other limits or counters."""
 
     async def meter(self, tiers: tuple[Tier, ...], units: Sequence[RateUnit], now_ns: int) -> Exhausted | None:
         now_ns = self._advance(now_ns)
-        accounts = self._found(tiers, (), now_ns).own
-        for account in accounts:
+        payers = self._found(tiers, (), now_ns)
+        for account in payers.own:
             if account.gated:
                 refusal = request_room(account, units, now_ns)
                 if refusal is not None:
                     return Exhausted(account.tier.id, refusal)
-        for account in accounts:
-            account.count(units, 1, now_ns)
+        payers.all_meters.count(units, 1, now_ns, self._changes)
         return None
 
     async def reserve(
@@ -68,18 +68,18 @@ class MemoryCounters:
             refusal = hold_room(account, cost, tokens, slot, now_ns)
             if refusal is not None:
                 return Exhausted(account.tier.id, refusal)
-        for account in payers.target:
-            account.count(need.units, 1, now_ns)
+        if payers.target:
+            payers.target_meters.count(need.units, 1, now_ns, self._changes)
         for account in payers.accounts:
             account.held_cost += cost
             account.held_tokens += tokens
             account.in_flight += slot
-        return _Taken(need.hold_id, payers.tiers, cost, tokens, now_ns, slot, accounts=payers.accounts)
+        return _Taken(need.hold_id, payers.tiers, cost, tokens, now_ns, slot, payers=payers)
 
     async def extend(self, hold: Hold, cost_nano: int, tokens: int, now_ns: int) -> Hold | Exhausted:
         now_ns = self._advance(now_ns)
         more_cost, more_tokens = cost_nano - hold.cost_nano, tokens - hold.tokens
-        accounts = _accounts_of(hold)
+        accounts = _payers_of(hold).accounts
         for account in accounts:
             refusal = hold_room(account, more_cost, more_tokens, False, now_ns)
             if refusal is not None:
@@ -90,14 +90,16 @@ class MemoryCounters:
         return msgspec.structs.replace(hold, cost_nano=cost_nano, tokens=tokens)
 
     async def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
-        for account in _accounts_of(hold):
-            account.held_cost -= hold.cost_nano
-            account.held_tokens -= hold.tokens
-            account.in_flight -= hold.slot
-            if cost_nano:
-                account.count(_COST, cost_nano, hold.taken_ns)
-            if tokens:
-                account.count(_TOKENS, tokens, hold.taken_ns)
+        payers = _payers_of(hold)
+        held_cost, held_tokens, slot = hold.cost_nano, hold.tokens, hold.slot
+        for account in payers.accounts:
+            account.held_cost -= held_cost
+            account.held_tokens -= held_tokens
+            account.in_flight -= slot
+        if cost_nano:
+            payers.all_meters.count(_COST, cost_nano, hold.taken_ns, self._changes)
+        if tokens:
+            payers.all_meters.count(_TOKENS, tokens, hold.taken_ns, self._changes)
 
     async def state(self, tiers: Sequence[Tier], now_ns: int) -> list[LimitState]:
         now_ns = self._advance(now_ns)
@@ -128,6 +130,7 @@ class MemoryCounters:
         """Put usage back that the ledger remembers, when a process starts. ``measure`` as in
         ``LimitState``, ascending in time for each window."""
         self._account(tier, at_ns).counter(measure, window, at_ns).add(amount, at_ns)
+        self._changes += 1
 
     def restore_run(self, name: str, began_ns: int, used: dict[str, int]) -> None:
         """Put the use of a run back; one that is counted already stays as it is."""
@@ -136,17 +139,19 @@ class MemoryCounters:
             return
         account = self._account(tier, began_ns)
         for measure, amount in used.items():
-            account.count((measure,), amount, began_ns)
+            for counted in account.counters((measure,)):
+                counted.add(amount, began_ns)
 
     def _advance(self, now_ns: int) -> int:
-        self._latest_ns = max(self._latest_ns, now_ns)
+        if now_ns > self._latest_ns:
+            self._latest_ns = now_ns
         return self._latest_ns
 
     def _found(self, own: tuple[Tier, ...], target: tuple[Tier, ...], now_ns: int) -> Payers:
         found = self._payers.get(own, target)
-        if found is None or found.adoptions != self._adoptions:
+        if found is None or found.changes != self._changes:
             found = Payers(own, target, lambda tier: self._account(tier, now_ns))
-            found.adoptions = self._adoptions
+            found.changes = self._changes
             self._payers.keep(own, target, found)
         return found
 
@@ -158,7 +163,7 @@ class MemoryCounters:
             self._forget_runs()
         elif account.tier is not tier:
             account.adopt(tier, now_ns)
-            self._adoptions += 1
+            self._changes += 1
         if tier.id.kind == "run":
             self._runs.move_to_end(tier.id)
         return account
@@ -172,10 +177,10 @@ class MemoryCounters:
             del self._runs[oldest]
 
 
-def _accounts_of(hold: Hold) -> Sequence[Account]:
-    if not isinstance(hold, _Taken):
+def _payers_of(hold: Hold) -> Payers:
+    if not isinstance(hold, _Taken) or hold.payers is None:
         raise TypeError("a hold is settled where it was taken")
-    return hold.accounts
+    return hold.payers
 
 
 def _limit(tier: Tier, measure: str, limit: Budget | Rate, used: Counter, held: int, now_ns: int) -> LimitState:

@@ -102,10 +102,11 @@ class Passage:
         tiers = self.tiers(key, call)
         if isinstance(tiers, Refusal):
             return self._refuse(key, call, tiers)
-        metered = await self._counters.meter(tiers, units_of(call), self._clock())
+        units = units_of(call)
+        metered = await self._counters.meter(tiers, units, self._clock())
         if metered is not None:
             return self._refuse(key, call, metered.refusal)
-        trip = Trip(key, call, tiers, targets, dispatch, terms, plan)
+        trip = Trip(key, call, tiers, targets, dispatch, terms, plan, REQUESTS if "requests" in units else ())
         if self.look_up is not None and isinstance(plan, Query):
             return await self.look_up.answer(trip, plan, self._depart)
         return await self._depart(trip)
@@ -114,7 +115,9 @@ class Passage:
         reserved = await self._reserve(trip, 1, trip.targets)
         if isinstance(reserved, Refusal):
             return self._refuse(trip.key, trip.call, reserved, metered=True)
-        flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=trip.shared)
+        query = trip.query
+        shared = query is not None and query.flight is not None  # identical calls may join it
+        flight: Flight[Settled] = Flight(on_abandon=trip.terms.on_abandon, replay=shared)
         self._flights.add(flight)
         trip.ends_s = self._deadlines.watch(flight, trip.terms.deadline_s)
         flight.start(lambda _: self._fly(flight, trip, reserved))
@@ -159,14 +162,14 @@ class Passage:
         is skipped; a payer's exhaustion is final."""
         refusal: Refusal | None = None
         call = trip.call
-        units = REQUESTS if "requests" in units_of(call) else ()
         for target in targets:
             strict = self._enforced.strict or any_strict(trip.tiers, target.tiers)
             estimate = self._estimate(trip, target)
             if strict and estimate.max_output_tokens is None:
                 return max_tokens_required(target.name)
             cost, tokens = amounts(target, estimate, strict=strict)
-            need = Need(f"{call.context.call_id}:{number}", cost, tokens, call.context.origin == "client", units)
+            slot = call.context.origin == "client"
+            need = Need(f"{call.context.call_id}:{number}", cost, tokens, slot, trip.target_units)
             held = await self._counters.reserve(trip.tiers, target.tiers, need, self._clock())
             if isinstance(held, Hold):
                 if strict:

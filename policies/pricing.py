@@ -54,7 +54,9 @@ class Price:
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for ``usage``, rounded up once."""
-        rates = self._rates(usage.total - usage.output_tokens)
+        rates = self.steps[0][1]
+        if len(self.steps) > 1:
+            rates = self._reached(usage.total - usage.output_tokens)
         total = (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output
@@ -81,12 +83,9 @@ class Price:
         total = most_input * dearest_input + (estimate.max_output_tokens or 0) * dearest_output
         return self.per_call_nano - (-total // MILLION)
 
-    def _rates(self, prompt_tokens: int) -> Rates:
-        rates = self.steps[0][1]
-        for above, step in self.steps[1:]:
-            if prompt_tokens > above:
-                rates = step
-        return rates
+    def _reached(self, prompt_tokens: int) -> Rates:
+        reached = [rates for above, rates in self.steps if prompt_tokens > above]
+        return reached[-1] if reached else self.steps[0][1]
 
 
 FREE = Price()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from collections.abc import ItemsView, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -40,12 +40,14 @@ class BodyError(Exception):
 class StrictObject(Mapping[str, msgspec.Raw]):
     """A JSON object split one level deep, with the position of every value in the original bytes."""
 
-    __slots__ = ("_fields", "_positions", "body")
+    __slots__ = ("_fields", "_positions", "body", "get")
 
     def __init__(self, body: bytes, fields: dict[str, msgspec.Raw], positions: dict[str, int]) -> None:
         self.body = body
         self._fields = fields
         self._positions = positions
+        # ``Mapping``'s own raises and catches for every field that is not there, which most are not.
+        self.get: Callable[..., Any] = fields.get
 
     def __getitem__(self, name: str) -> msgspec.Raw:
         return self._fields[name]
@@ -55,10 +57,6 @@ class StrictObject(Mapping[str, msgspec.Raw]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._fields
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """``Mapping``'s own raises and catches for every field that is not there, which most are not."""
-        return self._fields.get(name, default)
 
     def items(self) -> ItemsView[str, msgspec.Raw]:
         """``Mapping``'s own asks for every value by its name."""
@@ -168,7 +166,10 @@ def _walk(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, int]:
     positions: dict[str, int] = {}
     at = _skip(body, _skip(body, 0) + 1)
     for name, raw in fields.items():
-        at = _skip(body, _key_end(body, at, name))
+        key = f'"{name}"'.encode()
+        at = at + len(key) if body.startswith(key, at) else _escaped_key_end(body, at, name)
+        if body[at] <= _BLANK:
+            at = _skip(body, at)
         if body[at] != _COLON:
             raise _repeated()
         at += 1
@@ -190,10 +191,7 @@ def _walk(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, int]:
     return positions
 
 
-def _key_end(body: bytes, at: int, name: str) -> int:
-    plain = b'"' + name.encode() + b'"'
-    if body.startswith(plain, at):
-        return at + len(plain)
+def _escaped_key_end(body: bytes, at: int, name: str) -> int:
     match = _STRING.match(body, at)
     if match is None or _decode_str(match.group()) != name:
         raise _repeated()

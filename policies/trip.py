@@ -42,6 +42,8 @@ class Trip(msgspec.Struct):
     dispatch: Dispatch
     terms: Terms
     plan: Plan = OFF
+    target_units: tuple[RateUnit, ...] = ()
+    """What each attempt counts as at its target."""
     likeness: Likeness | None = None
     """What the semantic layer knows of it, to be kept with its answer."""
     ends_s: float = 0.0
@@ -53,16 +55,12 @@ class Trip(msgspec.Struct):
         return self.plan if isinstance(self.plan, Query) else None
 
     @property
-    def shared(self) -> bool:
-        """Identical calls may join its flight."""
-        return self.query is not None and self.query.flight is not None
-
-    @property
     def cache_mark(self) -> str | None:
         """What its row says of the cache when it is not answered from there."""
-        if isinstance(self.plan, Bypass):
-            return None if self.plan.reason == "off" else f"bypass:{self.plan.reason}"
-        return "miss"
+        plan = self.plan
+        if plan is OFF:
+            return None
+        return f"bypass:{plan.reason}" if isinstance(plan, Bypass) else "miss"
 
 
 _UNITS: dict[CallKind, tuple[RateUnit, ...]] = {

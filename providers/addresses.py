@@ -44,7 +44,7 @@ class OwnAddress:
     """The vendor's own service, and whatever is compatible with it."""
 
     def url(self, base_url: str, path: str, model: str, query: str) -> str:
-        return _joined(f"{base_url}{path}", query)
+        return f"{base_url}{path}?{query}" if query else base_url + path
 
     def body(self, path: str, body: bytes) -> bytes:
         return body

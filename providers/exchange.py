@@ -124,7 +124,7 @@ class Exchange:
             usage=reading.usage,
             upstream_request_id=_request_id(response),
             stop_reason=reading.stop_reason,
-            kept=kept_of(self.asked.dialect, attempt, "body", told),
+            kept=kept_of(self.asked.dialect, attempt, "body", told) if attempt.keep_bytes > 0 else None,
         )
 
     async def _stream(self, attempt: Attempt, provider: Provider, sending: Sending, response: ByteResponse) -> Outcome:

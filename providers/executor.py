@@ -102,7 +102,8 @@ class ModelDispatch:
 
     def answerable(self, key: VirtualKey) -> Answerable | Bypass:
         asked = self._exchange.asked
-        return answerable(self._dialect, self._request, asked.headers, asked.query, self._exchange.own_credentials())
+        own = self._exchange.own_credentials() if self._router.passes_credentials else []
+        return answerable(self._dialect, self._request, asked.headers, asked.query, own)
 
     def replay(self, kept: Kept) -> Replayed | None:
         return replayed(self._dialect, self._request, kept)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from policies.dispatch import Target
 from policies.identity import VirtualKey
@@ -27,7 +28,7 @@ class TargetHealth:
     affinity: Affinity
 
 
-class RouteRequest(NamedTuple):
+class RouteRequest(msgspec.Struct, frozen=True):
     """Who wants to go where: made for every call."""
 
     key: VirtualKey

@@ -77,22 +77,25 @@ class Provider:
     breaker: BreakerRules = field(default_factory=BreakerRules)
     auth_headers: Mapping[str, Sequence[tuple[str, str]]] = field(init=False, repr=False)
     """By the key's name."""
+    _hosts_others: bool = field(init=False, repr=False)
+    """Models of other vendors too, in their own dialects."""
 
     def __post_init__(self) -> None:
         azure = isinstance(self.address, AzureAddress)
         headers = {key.name: _auth_headers(self.kind, key.secret, azure=azure) for key in self.keys}
         object.__setattr__(self, "auth_headers", headers)
+        object.__setattr__(self, "_hosts_others", isinstance(self.address, VertexAddress))
 
     def kind_of(self, model: str) -> ProviderKind:
         """The dialect in which it serves ``model``: Vertex AI speaks to Claude in Anthropic's."""
-        if isinstance(self.address, VertexAddress):
+        if self._hosts_others:
             return "anthropic" if model.startswith("claude") else "gemini"
         return self.kind
 
     def speaks(self, service: Service, model: str) -> bool:
         """It answers ``service`` in its own dialect, so that bodies pass as they are."""
-        dialect = service.partition("/")[0]
-        return dialect == self.kind_of(model) and (service != "openai/responses" or self.responses)
+        kind = self.kind_of(model) if self._hosts_others else self.kind
+        return service.startswith(kind) and (self.responses or service != "openai/responses")
 
     def serves(self, service: Service, model: str) -> bool:
         """It answers ``service``, be it translated. A caller's own credential is of one vendor, so it goes to no

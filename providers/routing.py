@@ -61,6 +61,8 @@ class Router:
         pick: Callable[[], float] = random.random,
     ) -> None:
         self._providers = {provider.name: provider for provider in providers}
+        self.passes_credentials = any(one.auth == "passthrough" for one in self._providers.values())
+        """A caller's own credential may decide what it is answered."""
         self._catalogue = catalogue
         self._fallbacks = fallbacks
         self._pick = pick

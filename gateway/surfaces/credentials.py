@@ -15,7 +15,7 @@ _BESIDE = frozenset((EXPLICIT, *OTHERS))
 def bearer(headers: Mapping[str, str]) -> str | None:
     """The token of an ``Authorization: Bearer`` header."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def identify(directory: Directory, headers: Mapping[str, str]) -> VirtualKey | Refusal:

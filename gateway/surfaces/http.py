@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ Field = tuple[str, str]
 """A header of an answer, in characters of Latin-1."""
 
 
-class Client(NamedTuple):
+class Client(msgspec.Struct, frozen=True):
     """One request's two ends, as ASGI gives them."""
 
     scope: Scope
@@ -68,11 +68,11 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
     """The whole request body. Raises ``BodyTooLarge`` (at the header if it says so) or ``ClientGone``."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            raise BodyTooLarge(limit)
+    said = headers.get("content-length", "")
+    if said.isdigit() and int(said) > limit:
+        raise BodyTooLarge(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone

@@ -128,7 +128,7 @@ class McpSurface:
             data = {"code": "unsupported_content_type"}
             raise WireError(INVALID_REQUEST, "Content-Type must be application/json", status=415, data=data)
         try:
-            return await read_body(exchange.client.scope, exchange.client.receive, self._parts.max_body_bytes)
+            return await read_body(exchange.headers, exchange.client.receive, self._parts.max_body_bytes)
         except BodyTooLarge as error:
             raise WireError(INVALID_REQUEST, str(error), status=413, data={"code": "body_too_large"}) from None
 

@@ -76,7 +76,7 @@ class ModelSurface:
         if isinstance(key, Refusal):
             await self._refuse(client, context, None, "", key)
             return
-        request = await self._read(scope, receive, headers)
+        request = await self._read(receive, headers)
         if request is None:
             return
         if isinstance(request, Refusal):
@@ -171,13 +171,13 @@ class ModelSurface:
             agent_id=agent_id,
         )
 
-    async def _read(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> ModelRequest | Refusal | None:
+    async def _read(self, receive: Receive, headers: Mapping[str, str]) -> ModelRequest | Refusal | None:
         """The parsed request, why it was refused, or ``None`` when the client left."""
         unreadable = _unreadable(headers)
         if unreadable is not None:
             return unreadable
         try:
-            request = self._dialect.parse(await read_body(scope, receive, self._front.max_body_bytes))
+            request = self._dialect.parse(await read_body(headers, receive, self._front.max_body_bytes))
             return with_fallbacks(self._dialect, request, headers)
         except BodyTooLarge as error:
             return _bad_request("body_too_large", str(error))

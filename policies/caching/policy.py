@@ -114,7 +114,7 @@ class CachePolicy:
         own = entry_id(partition, asked.kind, asked.subject, described.fields)
         return Query(
             id=own,
-            flight=None if described.alone else digest((own, described.form.encode())),
+            flight=None if described.alone else own + described.form.encode(),
             kind=asked.kind,
             subject=asked.subject,
             partition=partition,

@@ -115,7 +115,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     id: bytes
     """SHA-256 of partition and answerable: equal means the same answer for the same principal."""
     flight: bytes | None
-    """Digest of ``id`` and the form that is wanted: equal calls in flight share one. ``None``: this one flies
+    """``id`` and the form that is wanted: equal calls in flight share one. ``None``: this one flies
     alone."""
     kind: CallKind
     subject: str

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from gateway.http_protocol import OneWriteProtocol
-from gateway.surfaces.http import BodyTooLarge, read_body, send_bytes
+from gateway.surfaces.http import BodyTooLarge, headers_of, read_body, send_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +66,7 @@ class Reader:
             return message
 
         try:
-            self.body = await read_body(scope, counted, self.limit)
+            self.body = await read_body(headers_of(scope), counted, self.limit)
         except BodyTooLarge:
             self.body = b"too large"
         await send_bytes(send, 200, (), b"")

@@ -29,8 +29,9 @@ from gateway.state import StateDir
 pytestmark = pytest.mark.anyio
 
 CALLS = 40
-MOST = {"chat": 615, "messages": 610, "stream": 930, "hit": 420}
-"""Function calls of one call, by scenario."""
+MOST = {"chat": 560, "messages": 560, "stream": 1030, "hit": 305}
+"""Function calls of one call, by scenario. Of a stream's, two hundred are ``bytes.find``: ``in`` is no call, searches the
+same, and before that makes an exception and throws it away."""
 
 
 @pytest.fixture(scope="module")
