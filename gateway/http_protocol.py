@@ -8,6 +8,8 @@ each other then, and to wake their readers costs once what it costs for each whe
 ASGI tells of a disconnect only to a task that waits in ``receive``: a task per call, made to be cancelled. Here a
 request's scope holds, as the extension ``tollkeeper.departure``, where to ask for a call back.
 
+How long a connection may idle is a deadline that every answer moves on; uvicorn makes and cancels a timer for each.
+
 A whole answer can be given at once (``tollkeeper.answer``): uvicorn's ``send`` takes two messages for it and searches
 every header's name and value on its own. Here the whole head is looked at once for what would end a line early.
 """
@@ -22,6 +24,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.surfaces.http import ANSWER, DEPARTURE, Field, Scope
+from gateway.transport.deadline import Deadline
 
 _COPIED_BYTES = 4_096
 """A body up to this length is cheaper to copy behind its head than to hand on as another piece."""
@@ -66,11 +69,13 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         gathering: Any = OneWriteTransport(transport, self.loop)
         self._extensions = {DEPARTURE: self.when_lost, ANSWER: self.answer}
+        self._idle = Deadline(self.loop, self.timeout_keep_alive_handler)
         super().connection_made(gathering)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        del self._extensions  # they hold this object: a circle
+        self._idle.cancel()
+        del self._extensions, self._idle  # they hold this object: circles
         watch, self._watch = self._watch, None
         if watch is not None:
             watch()
@@ -78,6 +83,17 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.clear()
+
+    def on_response_complete(self) -> None:
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle.set(self.timeout_keep_alive)
 
     def on_body(self, body: bytes) -> None:
         """What came first is handed on as it is, where uvicorn copies it twice. A body that is not complete wakes who

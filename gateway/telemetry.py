@@ -1,5 +1,5 @@
-"""Metrics: what the ledger says, counted. Rows are counted in plain numbers (2 µs a row), which become Prometheus's own
-only when somebody asks (``gateway.admin.metrics``): its counters take a lock each, 8 µs a row in all.
+"""Metrics: what the ledger says, counted. A row adds to the numbers of its series (half a microsecond), which become
+Prometheus's own only when somebody asks (``gateway.admin.metrics``): its counters take a lock each, 8 µs a row in all.
 
 Labels are bounded by configuration (providers, servers, kinds, outcomes), never by callers' input.
 """
@@ -7,55 +7,61 @@ Labels are bounded by configuration (providers, servers, kinds, outcomes), never
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from typing import NamedTuple
 
 from policies.ledger import LedgerRow
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _BUCKETS_US = tuple(int(bound * 1_000_000) for bound in BUCKETS)
 
-Labels = tuple[str, ...]
+
+class Labels(NamedTuple):
+    """By what rows are told apart."""
+
+    kind: str
+    provider: str | None
+    outcome: str
+    code: str | None
+    basis: str
+    cache: str | None
+    """What the cache said, without its degree of likeness."""
 
 
-class Durations:
-    """Of one kind of call. ``buckets``: one more than ``BUCKETS`` has bounds."""
+class Series:
+    """Rows of the same labels. ``buckets``: one more than ``BUCKETS`` has bounds."""
 
-    __slots__ = ("buckets", "sum_us")
+    __slots__ = ("buckets", "cost_nano", "input_tokens", "output_tokens", "rows", "saved_nano", "sum_us")
 
     def __init__(self) -> None:
         self.buckets = [0] * (len(BUCKETS) + 1)
-        self.sum_us = 0
-
-    def add(self, duration_us: int) -> None:
-        self.buckets[bisect_left(_BUCKETS_US, duration_us)] += 1
-        self.sum_us += duration_us
+        self.rows = self.sum_us = self.input_tokens = self.output_tokens = self.cost_nano = self.saved_nano = 0
 
 
 class Telemetry:
     """Observes every ledger row."""
 
     def __init__(self) -> None:
-        self.calls: defaultdict[Labels, int] = defaultdict(int)
-        self.tokens: defaultdict[Labels, int] = defaultdict(int)
-        self.cost: defaultdict[Labels, int] = defaultdict(int)
-        self.cache: defaultdict[Labels, int] = defaultdict(int)
-        self.saved: defaultdict[Labels, int] = defaultdict(int)
-        self.durations: defaultdict[str, Durations] = defaultdict(Durations)
+        self._series: dict[tuple[str | None, ...], Series] = {}
 
     def observe(self, row: LedgerRow) -> None:
         """Count one row."""
-        provider = row.provider or ""
-        self.calls[row.kind, provider, row.outcome, row.code or ""] += 1
-        self.durations[row.kind].add(row.duration_us)
-        if row.cache is not None:
-            self.cache[row.kind, row.cache.partition(":")[0]] += 1
-            if row.saved_nano:
-                self.saved[row.kind,] += row.saved_nano
-        if row.basis == "none":
-            return
-        if row.input_tokens or row.output_tokens:
+        cache = row.cache
+        if cache is not None:
+            cache = cache.partition(":")[0]
+        labels = (row.kind, row.provider, row.outcome, row.code, row.basis, cache)
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = Series()
+        series.rows += 1
+        series.buckets[bisect_left(_BUCKETS_US, row.duration_us)] += 1
+        series.sum_us += row.duration_us
+        series.saved_nano += row.saved_nano
+        if row.basis != "none":
             written = row.cache_write_tokens + row.cache_write_1h_tokens
-            self.tokens[provider, "input"] += row.input_tokens + row.cache_read_tokens + written
-            self.tokens[provider, "output"] += row.output_tokens
-        if row.cost_nano:
-            self.cost[provider, row.basis] += row.cost_nano
+            series.input_tokens += row.input_tokens + row.cache_read_tokens + written
+            series.output_tokens += row.output_tokens
+            series.cost_nano += row.cost_nano
+
+    def series(self) -> list[tuple[Labels, Series]]:
+        """All that was counted so far."""
+        return [(Labels(*labels), series) for labels, series in self._series.items()]  # type: ignore[arg-type]

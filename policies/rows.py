@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from policies.caching.vocabulary import Found
 from policies.counters import Hold
@@ -18,51 +18,52 @@ NAME_LIMIT: Final = 512
 """Characters of a name that a caller chose: what is refused is recorded too, and may be as long as a body."""
 
 
-def _identity(key: VirtualKey | None, call: Call) -> dict[str, Any]:
+def _begun(key: VirtualKey | None, call: Call, outcome: OutcomeKind) -> LedgerRow:
+    """Who called, and what. Columns are named one by one: a dictionary on the way costs as much as the row."""
     context = call.context
-    fields: dict[str, Any] = {
-        "call_id": context.call_id,
-        "started_ns": context.started_ns,
-        "kind": call.kind,
-        "surface": context.surface,
-        "origin": context.origin,
-        "parent": context.parent,
-        "run": context.run,
-        "trace_id": context.trace_id,
-        "agent_id": context.agent_id,
-        "tool_use_id": context.tool_use_id,
-    }
+    principal = key.principal if key is not None else None
     if isinstance(call, ModelCall):
-        fields["operation"] = call.operation
-        fields["target"] = call.model[:NAME_LIMIT]
-        fields["stream"] = call.stream
+        operation, target, stream = call.operation, call.model, call.stream
     else:
-        fields["target"] = (f"{call.server}/{call.name}" if call.server else call.name)[:NAME_LIMIT]
-    if key is not None:
-        principal = key.principal
-        fields["key"] = principal.key
-        fields["team"] = principal.team
-        fields["customer"] = principal.customer
-    return fields
+        operation, target, stream = "", f"{call.server}/{call.name}" if call.server else call.name, False
+    return LedgerRow(
+        call_id=context.call_id,
+        started_ns=context.started_ns,
+        kind=call.kind,
+        surface=context.surface,
+        operation=operation,
+        origin=context.origin,
+        parent=context.parent,
+        key=principal.key if principal is not None else None,
+        team=principal.team if principal is not None else None,
+        customer=principal.customer if principal is not None else None,
+        run=context.run,
+        trace_id=context.trace_id,
+        agent_id=context.agent_id,
+        tool_use_id=context.tool_use_id,
+        target=target[:NAME_LIMIT],
+        stream=stream,
+        outcome=outcome,
+    )
 
 
 def open_row(attempt: Attempt, hold: Hold, estimate: Estimate) -> LedgerRow:
     """The row that stands if the process dies while the attempt is under way."""
-    return LedgerRow(
-        **_identity(attempt.key, attempt.call),
+    target = attempt.target
+    return replace(
+        _begun(attempt.key, attempt.call, "interrupted"),
         attempt=attempt.number,
-        provider=attempt.target.owner,
-        account=attempt.target.account or None,
-        upstream=attempt.target.name,
+        provider=target.owner,
+        account=target.account or None,
+        upstream=target.name,
         reason=attempt.reason,
-        outcome="interrupted",
         code="interrupted",
         cost_nano=hold.cost_nano,
         held_nano=hold.cost_nano,
         basis="estimated" if hold.cost_nano else "none",
         input_tokens=estimate.input_tokens,
         output_tokens=hold.tokens - estimate.input_tokens,
-        price_source=attempt.target.price.source,
+        price_source=target.price.source,
         warning="The gate stopped while this call was under way; charged by estimate.",
         tiers=tuple([tier.label for tier in hold.tiers]),
     )
@@ -74,7 +75,7 @@ def settled_row(opened: LedgerRow, attempt: Attempt, outcome: Outcome, charged: 
     usage = charged.usage
     answered = attempt.answered_ns or now_ns
     sent = attempt.sent_ns or answered
-    return msgspec.structs.replace(
+    return replace(
         opened,
         duration_us=max(0, now_ns - started) // 1000,
         overhead_us=max(0, (sent - started) + (now_ns - answered)) // 1000,
@@ -102,12 +103,11 @@ def hit_row(key: VirtualKey, call: Call, found: Found, now_ns: int) -> LedgerRow
     """The row of a call that the cache answered: a request of its payers, and nothing to pay."""
     entry = found.entry
     duration = max(0, now_ns - call.context.started_ns) // 1000
-    return LedgerRow(
-        **_identity(key, call),
+    return replace(
+        _begun(key, call, "cached"),
         duration_us=duration,
         overhead_us=duration,
         provider=entry.provider,
-        outcome="cached",
         saved_nano=entry.cost_nano,
         cache="exact" if found.layer == "exact" else f"semantic:{found.similarity:.4f}",
         cache_id=entry.id.hex(),
@@ -118,12 +118,11 @@ def hit_row(key: VirtualKey, call: Call, found: Found, now_ns: int) -> LedgerRow
 def follower_row(key: VirtualKey, call: Call, leader: LedgerRow, now_ns: int, *, left: bool) -> LedgerRow:
     """The row of a call that shared another's flight, which was paid once."""
     outcome: OutcomeKind = "cached" if leader.outcome == "ok" else leader.outcome
-    return LedgerRow(
-        **_identity(key, call),
+    return replace(
+        _begun(key, call, "cancelled" if left else outcome),
         duration_us=max(0, now_ns - call.context.started_ns) // 1000,
         provider=leader.provider,
         upstream=leader.upstream,
-        outcome="cancelled" if left else outcome,
         code="cancelled" if left else leader.code,
         status=leader.status,
         stop_reason=leader.stop_reason,
@@ -138,10 +137,9 @@ def refused_row(
     key: VirtualKey | None, call: Call, refusal: Refusal, now_ns: int, *, metered: bool = False
 ) -> LedgerRow:
     """The row of a call that never left. One that was metered counts as a request of its tiers."""
-    return LedgerRow(
-        **_identity(key, call),
+    return replace(
+        _begun(key, call, "refused"),
         duration_us=max(0, now_ns - call.context.started_ns) // 1000,
-        outcome="refused",
         code=refusal.code,
         tiers=key.tier_names if key is not None and metered else (),
     )

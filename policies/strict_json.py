@@ -2,11 +2,12 @@
 
 The gate decides on a few fields (``model``, ``stream``, ``max_tokens``, ``method``, …) and forwards
 the original bytes. If a key occurred twice, or in another letter case, the upstream's parser could
-take the other value. So the body is split one level deep and walked back against its own bytes: what
-does not add up exactly is refused as ambiguous.
+take the other value. So the body is split one level deep and held against its own bytes: what does not
+add up exactly is refused as ambiguous. A body without blanks between its fields is proved by its length
+alone; any other is walked through.
 
-Cost for 200 kB: one pass of a C decoder (50 to 70 µs), one ``memcmp`` (5 to 10 µs), and the proof that it is UTF-8
-(7 µs if all is ASCII, else up to 80 µs).
+Cost for 200 kB: one pass of a C decoder (50 to 70 µs), the proof that it is UTF-8 (7 µs if all is ASCII, else up to
+80 µs), and, where it is walked, one ``memcmp`` (5 to 10 µs).
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class BodyError(Exception):
 
 
 class StrictObject(Mapping[str, msgspec.Raw]):
-    """A JSON object split one level deep, with the position of every value in the original bytes."""
+    """A JSON object split one level deep, with the position of every value in the original bytes (``None``: found when
+    one is asked for)."""
 
-    __slots__ = ("_fields", "_positions", "body", "get")
+    __slots__ = ("_fields", "_found", "body", "get")
 
-    def __init__(self, body: bytes, fields: dict[str, msgspec.Raw], positions: dict[str, int]) -> None:
+    def __init__(self, body: bytes, fields: dict[str, msgspec.Raw], found: dict[str, int] | None) -> None:
         self.body = body
         self._fields = fields
-        self._positions = positions
+        self._found = found
         # ``Mapping``'s own raises and catches for every field that is not there, which most are not.
         self.get: Callable[..., Any] = fields.get
 
@@ -93,6 +95,13 @@ class StrictObject(Mapping[str, msgspec.Raw]):
             return self.body[: begin if at == 0 else self.body.index(b",", begin) + 1] + self.body[after:]
         return self.body[:begin] + self.body[end:]
 
+    @property
+    def _positions(self) -> dict[str, int]:
+        found = self._found
+        if found is None:
+            found = self._found = _walk(self.body, self._fields)
+        return found
+
     def _end_of(self, name: str) -> int:
         return self._positions[name] + memoryview(self._fields[name]).nbytes
 
@@ -135,7 +144,7 @@ def strict_object(body: bytes, decisive: frozenset[str]) -> StrictObject:
         # casefold, not lower: Go's decoder takes U+017F for "s" and U+212A for "k".
         if name not in decisive and (meant := folded.get(name.casefold())) is not None:
             raise BodyError("ambiguous_body", f"the key {name!r} differs from {meant!r} only in letter case")
-    return StrictObject(body, fields, _walk(body, fields))
+    return StrictObject(body, fields, None if _adds_up(body, fields) else _walk(body, fields))
 
 
 _WINDOW = 8192
@@ -156,6 +165,16 @@ def _require_utf8(body: bytes) -> None:
 @lru_cache(maxsize=64)
 def _folded(decisive: frozenset[str]) -> Mapping[str, str]:
     return {name.casefold(): name for name in decisive}
+
+
+_PUNCTUATION = 4
+"""Bytes that belong to every field: two quotes, a colon, and a comma or one of the braces; there is one brace more."""
+
+
+def _adds_up(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
+    """Whether the fields are all that is in the body. A key takes as many bytes as it has characters, or more; so where
+    the length is exactly theirs, nothing else has a place in it: no blank, and no earlier field of the same name."""
+    return len(body) == _PUNCTUATION * len(fields) + 1 + sum(map(len, fields)) + sum(map(len, fields.values()))
 
 
 _COLON, _COMMA, _CLOSE, _BLANK = b":,} "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.telemetry import BUCKETS, Labels, Telemetry
+from gateway.telemetry import BUCKETS, Labels, Series, Telemetry
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _BOUNDS = (*(str(float(bound)) for bound in BUCKETS), "+Inf")
@@ -28,32 +30,63 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What was counted so far."""
-        seen = self._telemetry
+        seen = self._telemetry.series()
         yield _counter(
             "tollkeeper_calls",
             "Attempts, refusals and cache hits.",
             ("kind", "provider", "outcome", "code"),
-            seen.calls,
+            (((of.kind, of.provider, of.outcome, of.code), one.rows) for of, one in seen),
         )
-        yield _counter("tollkeeper_tokens", "Tokens by kind.", ("provider", "direction"), seen.tokens)
-        yield _counter("tollkeeper_cost_nanodollars", "Cost in nano-dollars.", ("provider", "basis"), seen.cost)
-        yield _counter("tollkeeper_cache", "What the cache said of calls that took part.", ("kind", "said"), seen.cache)
-        yield _counter("tollkeeper_cache_saved_nanodollars", "Cost that the cache saved.", ("kind",), seen.saved)
-        durations = HistogramMetricFamily(
-            "tollkeeper_call_duration_seconds", "From request read to row written.", labels=("kind",)
+        charged = [(of, one) for of, one in seen if one.input_tokens or one.output_tokens]
+        yield _counter(
+            "tollkeeper_tokens",
+            "Tokens by kind.",
+            ("provider", "direction"),
+            chain(
+                (((of.provider, "input"), one.input_tokens) for of, one in charged),
+                (((of.provider, "output"), one.output_tokens) for of, one in charged),
+            ),
         )
-        for kind, found in seen.durations.items():
-            below = 0
-            buckets: list[tuple[str, float]] = []
-            for bound, count in zip(_BOUNDS, found.buckets, strict=True):
-                below += count
-                buckets.append((bound, below))
-            durations.add_metric((kind,), buckets, found.sum_us / 1e6)
-        yield durations
+        yield _counter(
+            "tollkeeper_cost_nanodollars",
+            "Cost in nano-dollars.",
+            ("provider", "basis"),
+            (((of.provider, of.basis), one.cost_nano) for of, one in seen if one.cost_nano),
+        )
+        yield _counter(
+            "tollkeeper_cache",
+            "What the cache said of calls that took part.",
+            ("kind", "said"),
+            (((of.kind, of.cache), one.rows) for of, one in seen if of.cache is not None),
+        )
+        yield _counter(
+            "tollkeeper_cache_saved_nanodollars",
+            "Cost that the cache saved.",
+            ("kind",),
+            (((of.kind,), one.saved_nano) for of, one in seen if one.saved_nano),
+        )
+        yield _durations(seen)
 
 
-def _counter(name: str, help_text: str, labels: Labels, counts: Mapping[Labels, int]) -> Metric:
+def _durations(seen: Sequence[tuple[Labels, Series]]) -> Metric:
+    family = HistogramMetricFamily(
+        "tollkeeper_call_duration_seconds", "From request read to row written.", labels=("kind",)
+    )
+    for kind in dict.fromkeys(of.kind for of, _ in seen):
+        alike = [one for of, one in seen if of.kind == kind]
+        below = accumulate(map(sum, zip(*(one.buckets for one in alike), strict=True)))
+        family.add_metric((kind,), list(zip(_BOUNDS, below, strict=True)), sum(one.sum_us for one in alike) / 1e6)
+    return family
+
+
+def _counter(
+    name: str, help_text: str, labels: tuple[str, ...], counts: Iterable[tuple[tuple[str | None, ...], int]]
+) -> Metric:
+    """Counts of equal labels are added up."""
+    sums: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    for values, count in counts:
+        sums[tuple(value or "" for value in values)] += count
     family = CounterMetricFamily(name, help_text, labels=labels)
-    for values, count in counts.items():
-        family.add_metric(values, count)
+    for found, total in sums.items():
+        family.add_metric(found, total)
     return family

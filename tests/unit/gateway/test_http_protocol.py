@@ -88,14 +88,22 @@ def test_who_watches_a_client_makes_the_server_read_on_so_that_it_sees_the_end()
 
 
 @asynccontextmanager
-async def serving(*fields: Field) -> AsyncIterator[int]:
-    """A server that gives every request's path back, with these headers; its port."""
+async def serving(*fields: Field, idle_s: int = 60) -> AsyncIterator[int]:
+    """A server that gives every request's path back, with these headers; its port. ``idle_s``: how long it keeps a
+    connection that is not used."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(Client(scope, receive, send), 200, fields, scope["path"].encode())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http=OneWriteProtocol, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http=OneWriteProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_keep_alive=idle_s,
+        )
         server = uvicorn.Server(config)
         server.config.load()
         server.lifespan = config.lifespan_class(config)
@@ -137,6 +145,19 @@ async def test_requests_that_were_sent_without_waiting_are_answered_in_their_ord
     assert said.count(b"HTTP/1.1 200 OK") == 2
     assert said.index(b"/first") < said.index(b"/last")
     assert b"connection: close" not in said[: said.index(b"/first")]
+
+
+async def test_a_connection_that_nobody_uses_is_closed_after_its_time_and_not_before() -> None:
+    async with serving(idle_s=0) as port:
+        said = await exchange(port, "GET /first HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert said.endswith(b"/first")
+    assert b"connection: close" not in said
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for path in (b"/first", b"/second"):
+            writer.write(b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+            assert (await reader.readuntil(path)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
 
 
 async def test_the_head_alone_has_no_body() -> None:
