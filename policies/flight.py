@@ -48,11 +48,8 @@ class Listener:
         while not self._events:
             if self.left or self._flight.done:
                 return None
-            self._waiter = self._flight.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            self._waiter = waiter = self._flight.loop.create_future()
+            await waiter
         event, size = self._events.popleft()
         if size:
             self._backlog -= size
@@ -73,8 +70,9 @@ class Listener:
         self.wake()
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     @property
     def backlog(self) -> int:
@@ -180,6 +178,8 @@ class Flight(Generic[R]):
         if listener not in self._listeners:
             return
         self._listeners.remove(listener)
+        if self._ended:
+            return
         self.drained()
         if not self._listeners and self.on_abandon == "cancel":
             self.cancel()

@@ -16,7 +16,7 @@ from policies.egress import ByteResponse, HttpTransport, TransportFailure
 from policies.strict_json import BodyError
 from policies.types import FailureClass, Outcome
 from providers.caching.model_calls import kept_of
-from providers.credentials.base import CredentialsUnavailable
+from providers.credentials.base import Credentials, CredentialsUnavailable
 from providers.dialects.base import Headers, StreamReader
 from providers.dialects.sse import data_of
 from providers.errors import Failures, without_secrets
@@ -68,7 +68,10 @@ class Exchange:
         sending = self._prepared(attempt, provider)
         if isinstance(sending, Outcome):
             return sending
-        credentials = await self._credentials(provider, attempt.target.account, sending)
+        if provider.credentials is None:
+            credentials = self._own_or_configured(provider, attempt.target.account)
+        else:
+            credentials = await self._fetched(provider.credentials, provider.name, sending)
         if isinstance(credentials, Outcome):
             return credentials
         headers = [*sending.headers, *credentials]
@@ -265,15 +268,14 @@ class Exchange:
             retry_after_s=asked,
         )
 
-    async def _credentials(
-        self, provider: Provider, account: str, sending: Sending
-    ) -> Sequence[tuple[str, str]] | Outcome:
-        if provider.credentials is not None:
-            try:
-                return await provider.credentials.headers("POST", sending.url, sending.body)
-            except CredentialsUnavailable as error:
-                message = f"No credentials for {provider.name}: {error}"
-                return self._failures.failed("upstream_credentials", message, failure="credentials")
+    async def _fetched(self, source: Credentials, name: str, sending: Sending) -> Sequence[tuple[str, str]] | Outcome:
+        try:
+            return await source.headers("POST", sending.url, sending.body)
+        except CredentialsUnavailable as error:
+            message = f"No credentials for {name}: {error}"
+            return self._failures.failed("upstream_credentials", message, failure="credentials")
+
+    def _own_or_configured(self, provider: Provider, account: str) -> Sequence[tuple[str, str]] | Outcome:
         if provider.auth == "key":
             return provider.auth_headers[account]
         own = self.own_credentials()

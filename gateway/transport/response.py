@@ -54,13 +54,15 @@ class PooledResponse:
             raise
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._next()) is not None:
-            yield chunk
+        while self._parts or await self._more():
+            yield self._taken()
 
     async def read(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while (chunk := await self._next()) is not None:
+        # What is complete already, as most answers are, is read without another coroutine.
+        while self._parts or ((self._carrier is not None or self._failure is not None) and await self._more()):
+            chunk = self._taken()
             size += len(chunk)
             if size > limit:
                 self.close()
@@ -99,13 +101,17 @@ class PooledResponse:
         self._failure = failure
         self._wake()
 
-    async def _next(self) -> bytes | None:
-        """All that has arrived, or ``None`` at the end."""
+    async def _more(self) -> bool:
+        """Wait for another piece; false at the end."""
         while not self._parts:
             self._raise_failure()
             if self._carrier is None:
-                return None
+                return False
             await self._arrival()
+        return True
+
+    def _taken(self) -> bytes:
+        """All that has arrived."""
         parts, self._parts = self._parts, []
         self._size = 0
         if self.paused:
@@ -118,13 +124,12 @@ class PooledResponse:
         if self._failure is not None:
             raise self._failure
 
-    async def _arrival(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _arrival(self) -> asyncio.Future[None]:
+        """To be awaited until the connection has something to tell."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
