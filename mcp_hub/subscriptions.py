@@ -7,7 +7,6 @@ subscriber that has not yet taken its notice gets no second one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -38,20 +37,28 @@ class Viewer(msgspec.Struct, frozen=True, eq=False):
 class Subscription:
     """One listener's view: ``next`` waits for what has changed."""
 
-    __slots__ = ("_digests", "_notices", "_owner", "_pending", "_woken", "viewer")
+    __slots__ = ("_digests", "_notices", "_owner", "_pending", "_waiter", "left", "viewer")
 
     def __init__(self, owner: Subscriptions, viewer: Viewer, digests: Digests) -> None:
         self._owner = owner
         self.viewer = viewer
         self._digests = digests
         self._pending: set[ChangeKind] = set()
-        self._notices: deque[Notification] = deque(maxlen=MOST_NOTICES)
-        self._woken = asyncio.Event()
+        self._notices: list[Notification] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self.left = False
 
-    async def next(self) -> list[Notification]:
-        """What there is to tell since the last call; waits for the first."""
-        await self._woken.wait()
-        self._woken.clear()
+    async def next(self, seconds: float) -> list[Notification]:
+        """What there is to tell since the last call. Nothing, if nothing comes in so many ``seconds``, or once the
+        listener has left. One task at a time may wait here."""
+        if not (self._pending or self._notices or self.left):
+            loop = asyncio.get_running_loop()
+            self._waiter = waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._wake)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
         changed = [Notification(f"notifications/{kind}/list_changed", {}) for kind in sorted(self._pending)]
         changed.extend(self._notices)
         self._pending.clear()
@@ -60,9 +67,17 @@ class Subscription:
 
     def tell(self, notification: Notification) -> None:
         """Something else than a list for this listener; one that waits already is not repeated."""
-        if notification not in self._notices:
-            self._notices.append(notification)
-            self._woken.set()
+        if notification in self._notices:
+            return
+        if len(self._notices) == MOST_NOTICES:
+            del self._notices[0]
+        self._notices.append(notification)
+        self._wake()
+
+    def leave(self) -> None:
+        """Whoever waits in ``next`` is told so."""
+        self.left = True
+        self._wake()
 
     def close(self) -> None:
         self._owner.remove(self)
@@ -71,8 +86,13 @@ class Subscription:
         for kind, digest in digests.items():
             if self._digests[kind] != digest:
                 self._pending.add(kind)
-                self._woken.set()
+                self._wake()
         self._digests = digests
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Subscriptions:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
-
-from policies.flight import Listener
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -144,27 +142,33 @@ def sse_event(data: bytes) -> bytes:
     return b"event: message\ndata: " + data + b"\n\n"
 
 
+class Listening(Protocol):
+    """Somebody who hears something for a client."""
+
+    def leave(self) -> None:
+        """The client has gone. Without effect the second time."""
+
+
 class Departure:
     """Watches a request whose body was read: when its client goes, the listener leaves.
 
-    Use as a context manager around the reading of the listener. It asks the server's protocol to be called back
-    (``gateway.http_protocol``); where that cannot, a task waits in ``receive``.
+    Use as a context manager around the reading of the listener, which has left at its end. It asks the server's
+    protocol to be called back (``gateway.http_protocol``); where that cannot, a task waits in ``receive``.
     """
 
     __slots__ = ("_listener", "_receive", "_register", "_watcher")
 
-    def __init__(self, client: Client, listener: Listener) -> None:
+    def __init__(self, client: Client, listener: Listening) -> None:
         self._receive = client.receive
         self._listener = listener
         self._register = client.scope.get("extensions", {}).get(DEPARTURE)
         self._watcher: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> None:
         if self._register is not None:
             self._register(self._listener.leave)
         else:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        return self._listener
 
     def __exit__(self, *_: object) -> None:
         if self._register is not None:

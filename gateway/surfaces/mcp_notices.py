@@ -44,7 +44,7 @@ class McpNotices:
             key = identify(self._directory, exchange.headers)
             return not isinstance(key, Refusal) and key.grants == exchange.key.grants
 
-        return Line(exchange.client.receive, exchange.client.send, entitled)
+        return Line(exchange.client, entitled)
 
     async def listen(self, exchange: Exchange, asker: Asker, message: Message, request_id: bytes) -> None:
         """The stream of a modern client, until it goes."""

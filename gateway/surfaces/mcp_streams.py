@@ -6,8 +6,7 @@ question to a client of the initialize era): then the answer becomes an event st
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,10 +14,9 @@ import msgspec
 
 from gateway.surfaces.http import (
     SSE_HEADERS,
+    Client,
     Departure,
     Field,
-    Receive,
-    Send,
     end_stream,
     headers_from,
     send_chunk,
@@ -46,8 +44,7 @@ class Line:
     """An open stream of notices. ``entitled``: whether its key still lives and sees what it saw; if not, the client
     must come again."""
 
-    receive: Receive
-    send: Send
+    client: Client
     entitled: Callable[[], bool]
 
 
@@ -75,7 +72,8 @@ class CallStream:
 
     async def relay(self, flight: Journey[Settled], asking: Asking) -> Settled | None:
         """Until the flight has ended; ``None`` when the client has left, or was asked and will come again."""
-        with Departure(self._exchange.client, flight.listen()) as listener:
+        listener = flight.listen()
+        with Departure(self._exchange.client, listener):
             while (event := await listener.get()) is not None:
                 if isinstance(event, Notification):
                     await self._notify(event)
@@ -138,51 +136,42 @@ async def listen_stream(line: Line, message: Message, subscription: Subscription
         "notifications/subscriptions/acknowledged", {"_meta": tag, "notifications": dict(honoured)}
     )
 
-    async def notices() -> None:
-        while True:
-            for notice in await subscription.next():
-                if notice.method in lists or notice.method == UPDATED:
-                    body = notification_bytes(notice.method, {**notice.params, "_meta": tag})
-                    await send_chunk(line.send, sse_event(body))
+    def tagged(notice: Notification) -> bytes:
+        if notice.method in lists or notice.method == UPDATED:
+            return sse_event(notification_bytes(notice.method, {**notice.params, "_meta": tag}))
+        return b""
 
-    await start_stream(line.send, 200, SSE_HEADERS)
-    await send_chunk(line.send, sse_event(acknowledged))
-    await _until_over(line, subscription, notices)
+    await start_stream(line.client.send, 200, SSE_HEADERS)
+    await send_chunk(line.client.send, sse_event(acknowledged))
+    await _until_over(line, subscription, tagged)
 
 
 async def change_stream(line: Line, subscription: Subscription) -> None:
     """The GET stream of a legacy session."""
-
-    async def notices() -> None:
-        while True:
-            for notice in await subscription.next():
-                await send_chunk(line.send, sse_event(notification_bytes(notice.method, notice.params)))
-
-    await start_stream(line.send, 200, SSE_HEADERS)
-    await send_chunk(line.send, _KEEP_ALIVE)
-    await _until_over(line, subscription, notices)
+    await start_stream(line.client.send, 200, SSE_HEADERS)
+    await send_chunk(line.client.send, _KEEP_ALIVE)
+    await _until_over(line, subscription, _plain)
 
 
-async def _until_over(line: Line, subscription: Subscription, notices: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Write notices, and a comment now and then, until the client goes or its key is no longer what it was."""
-    loop = asyncio.get_running_loop()
-    writer = loop.create_task(notices())
-    departure = loop.create_task(_departure(line.receive))
+def _plain(notice: Notification) -> bytes:
+    return sse_event(notification_bytes(notice.method, notice.params))
+
+
+async def _until_over(line: Line, subscription: Subscription, frame: Callable[[Notification], bytes]) -> None:
+    """Write notices, and a comment where there are none for a while, until the client goes or its key is no longer what
+    it was. All in the request's own task: streams idle by the thousand."""
+    send = line.client.send
     try:
-        while True:
-            left, _ = await asyncio.wait((departure,), timeout=KEEP_ALIVE_S)
-            if left:
-                return
-            if not line.entitled():
-                await end_stream(line.send)
-                return
-            await send_chunk(line.send, _KEEP_ALIVE)
+        with Departure(line.client, subscription):
+            while True:
+                notices = await subscription.next(KEEP_ALIVE_S)
+                if subscription.left:
+                    return
+                if not line.entitled():
+                    await end_stream(send)
+                    return
+                told = b"".join(map(frame, notices)) if notices else _KEEP_ALIVE
+                if told:
+                    await send_chunk(send, told)
     finally:
         subscription.close()
-        writer.cancel()
-        departure.cancel()
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -105,7 +105,8 @@ class ModelSurface:
             await self._send_reply(client, entered, (_call_id(context), (SAID, said_of(entered.row))))
             return
         said = SHARED if isinstance(entered, Follower) else said_before(plan)
-        with Departure(client, entered.listen()) as listener:
+        listener = entered.listen()
+        with Departure(client, listener):
             await self._relay(client, entered, listener, (_call_id(context), (SAID, said)))
 
     async def _relay(
