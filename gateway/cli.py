@@ -25,7 +25,7 @@ from gateway.cli_doctor import doctor
 from gateway.cli_prices import prices_app
 from gateway.config.loader import ConfigError, load
 from gateway.config.report import effective, schema
-from policies.ledger import LedgerRow
+from policies.ledger import LedgerRow, columns_of
 from policies.refusals import dollars, instant
 from policies.run_tree import build_trees, render
 from policies.windows import SECOND_NS
@@ -231,7 +231,7 @@ def _show_run(state: Path, run: str) -> None:
 
 def _show_row(row: LedgerRow, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode(row).decode())
+        typer.echo(msgspec.json.encode(columns_of(row)).decode())
         return
     mark = "~" if row.basis == "estimated" else ""
     parts = [

@@ -65,12 +65,17 @@ async def _serve(options: ServeOptions, config: Config, state: StateDir, listene
     return 0
 
 
+_YOUNG_OBJECTS = 10_000
+"""What may have been made, and not gone by itself, before the collector looks."""
+
+
 def _settle_memory() -> None:
     """What exists now lives as long as the process: the collector need not look at it again. To look for circles
-    among 200,000 lasting objects took a fifth of a call's time. How often it looks stays Python's own: some circles
-    hold answers of many megabytes."""
+    among 200,000 lasting objects took a fifth of a call's time. Calls under way at once hold more objects than the 700
+    after which Python looks; a call leaves no circle (tests count them), so that it may look more rarely."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     gc.enable()
 
 

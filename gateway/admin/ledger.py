@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from gateway.admin.errors import AdminError
 from gateway.admin.security import AdminCheck
 from policies.journaled_ledger import JournaledLedger
-from policies.ledger import LedgerRow
+from policies.ledger import LedgerRow, columns_of
 from policies.ledger_queries import GroupBy, InvalidCursor, LedgerFilter
 from policies.run_tree import build_trees
 
@@ -73,7 +73,7 @@ def router(ledger: JournaledLedger, check: AdminCheck) -> APIRouter:
             page = await ledger.ask(lambda s: s.page(wanted, query.cursor, query.limit, newest_first=newest))
         except InvalidCursor as error:
             raise AdminError(400, "invalid_cursor", str(error)) from None
-        return _json(page)
+        return _json({"rows": [columns_of(row) for row in page.rows], "next_cursor": page.next_cursor})
 
     @routes.get("/totals")
     async def totals(query: Annotated[TotalsQuery, Query()]) -> Response:
@@ -85,7 +85,13 @@ def router(ledger: JournaledLedger, check: AdminCheck) -> APIRouter:
         found = await ledger.ask(lambda s: s.run_rows(run, MAX_RUN_ROWS))
         if not found:
             raise AdminError(404, "unknown_run", f"The ledger has no rows of a run {run!r}.")
-        return _json({"run": run, "rows": found, "trees": [_tree(tree) for tree in build_trees(run, found)]})
+        return _json(
+            {
+                "run": run,
+                "rows": [columns_of(row) for row in found],
+                "trees": [_tree(tree) for tree in build_trees(run, found)],
+            }
+        )
 
     @routes.get("/follow")
     async def follow(query: Annotated[FollowQuery, Query()]) -> StreamingResponse:
@@ -102,11 +108,11 @@ async def _follow(ledger: JournaledLedger, wanted: LedgerFilter, limit: int) -> 
         page = await ledger.ask(lambda s: s.page(wanted, None, max(1, limit), newest_first=True))
         told = {(row.call_id, row.attempt) for row in page.rows}
         for row in reversed(page.rows[:limit]):
-            yield msgspec.json.encode(row) + b"\n"
+            yield msgspec.json.encode(columns_of(row)) + b"\n"
         while True:
             for row in await follower.next():
                 if (row.call_id, row.attempt) not in told and _matches(row, wanted):
-                    yield msgspec.json.encode(row) + b"\n"
+                    yield msgspec.json.encode(columns_of(row)) + b"\n"
     finally:
         ledger.unfollow(follower)
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from policies.ledger import LedgerRow
 from tests.peers.scripted_llm import ScriptedLLM
 from tests.support.gateway import ROOT, RunningGateway
 
 pytestmark = pytest.mark.anyio
 
+COLUMNS = LedgerRow.__struct_fields__
 FILE_KEY = "vk-file-0123456789abcdef0123456789a"
 LAB = ROOT / "tests" / "peers" / "lab_server.py"
 
@@ -211,6 +213,7 @@ async def test_the_ledger_is_paged_filtered_grouped_and_followed(gate: RunningGa
     rest = (await gate.admin("GET", "/api/ledger", params={**wanted, "cursor": page["next_cursor"]})).json()
     ids = [row["call_id"] for row in page["rows"] + rest["rows"]]
     assert (len(set(ids)), ids, rest["next_cursor"]) == (4, sorted(ids, reverse=True), None)
+    assert all(set(row) == set(COLUMNS) for row in page["rows"]), "empty columns are told too"
     totals = (
         await gate.admin("GET", "/api/ledger/totals", params={"group_by": "kind", "since_ns": gate.since_ns})
     ).json()["totals"]
@@ -220,7 +223,9 @@ async def test_the_ledger_is_paged_filtered_grouped_and_followed(gate: RunningGa
     assert follow.stdout is not None
     seen: set[str] = set()
     while not seen.issuperset(ids):
-        seen.add(json.loads(await follow.stdout.readline())["call_id"])
+        row = json.loads(await follow.stdout.readline())
+        assert set(row) == set(COLUMNS)
+        seen.add(row["call_id"])
     follow.send_signal(signal.SIGINT)
     assert await follow.wait() == 0
 
