@@ -18,7 +18,7 @@ from policies.ledger import LedgerRow, tokens_of
 from policies.ledger_queries import LedgerFilter
 from policies.run_tree import build_trees, render
 from policies.stores.engine import open_engine
-from policies.stores.ledger import RelationalLedger
+from policies.stores.ledger import ROWS_AT_ONCE, RelationalLedger
 from policies.windows import day_of
 
 DAY = 86_400 * 1_000_000_000
@@ -97,6 +97,27 @@ def test_daily_sums_are_the_sums_of_the_rows_however_often_they_are_replayed(
             sums[entry.tier, entry.day, measure] += amount
     assert +sums == +expected
     store.close()
+
+
+def test_a_batch_of_which_a_row_is_there_already_adds_the_others(store: RelationalLedger) -> None:
+    batch = [row(number, cost_nano=1) for number in range(2 * ROWS_AT_ONCE + 3)]
+    store.write([batch[ROWS_AT_ONCE + 1]])
+    assert store.write(batch) == len(batch) - 1
+    assert store.write(batch) == 0
+    assert len(store.recent(0)) == len(batch)
+    assert {use.cost_nano for use in store.usage_since("2000-01-01")} == {len(batch)}
+
+
+def test_a_batch_of_rows_is_written_once_and_not_into_a_journal_of_its_own_too(store: RelationalLedger) -> None:
+    """By the system's own count of writes: SQLite kept a copy of every page that fifty rows change."""
+
+    def writes() -> int:
+        return int(Path("/proc/self/io").read_text().partition("syscw: ")[2].split()[0])
+
+    store.write([row(number) for number in range(1_000)])
+    before = writes()
+    store.write([row(number) for number in range(1_000, 2_000)])
+    assert writes() - before < 400
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
