@@ -16,6 +16,7 @@ from mcp_hub.capabilities import NOTHING, Profile
 from mcp_hub.seams import Notification
 from mcp_hub.view import View
 from policies.identity import VirtualKey
+from policies.one_waiter import OneWaiter
 
 COALESCE_S = 0.05
 MOST_NOTICES = 1_000
@@ -34,10 +35,10 @@ class Viewer(msgspec.Struct, frozen=True, eq=False):
     profile: Profile = NOTHING
 
 
-class Subscription:
+class Subscription(OneWaiter):
     """One listener's view: ``next`` waits for what has changed."""
 
-    __slots__ = ("_digests", "_notices", "_owner", "_pending", "_waiter", "left", "viewer")
+    __slots__ = ("_digests", "_notices", "_owner", "_pending", "left", "viewer")
 
     def __init__(self, owner: Subscriptions, viewer: Viewer, digests: Digests) -> None:
         self._owner = owner
@@ -45,7 +46,7 @@ class Subscription:
         self._digests = digests
         self._pending: set[ChangeKind] = set()
         self._notices: list[Notification] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = None
         self.left = False
 
     async def next(self, seconds: float) -> list[Notification]:
@@ -53,10 +54,9 @@ class Subscription:
         listener has left. One task at a time may wait here."""
         if not (self._pending or self._notices or self.left):
             loop = asyncio.get_running_loop()
-            self._waiter = waiter = loop.create_future()
-            timer = loop.call_later(seconds, self._wake)
+            timer = loop.call_later(seconds, self.wake)
             try:
-                await waiter
+                await self.woken(loop)
             finally:
                 timer.cancel()
         changed = [Notification(f"notifications/{kind}/list_changed", {}) for kind in sorted(self._pending)]
@@ -72,12 +72,12 @@ class Subscription:
         if len(self._notices) == MOST_NOTICES:
             del self._notices[0]
         self._notices.append(notification)
-        self._wake()
+        self.wake()
 
     def leave(self) -> None:
         """Whoever waits in ``next`` is told so."""
         self.left = True
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         self._owner.remove(self)
@@ -86,15 +86,8 @@ class Subscription:
         for kind, digest in digests.items():
             if self._digests[kind] != digest:
                 self._pending.add(kind)
-                self._wake()
+                self.wake()
         self._digests = digests
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Subscriptions:

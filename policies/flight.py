@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, Literal, Protocol, TypeVar
 
+from policies.one_waiter import OneWaiter
+
 R = TypeVar("R")
 
 OnAbandon = Literal["cancel", "keep"]
@@ -29,17 +31,17 @@ HISTORY_BYTES = 1024 * 1024
 MOST_BEHIND = 4 * 1024 * 1024
 
 
-class Listener:
+class Listener(OneWaiter):
     """One reader of a flight's events: one task at a time may wait in ``get``."""
 
-    __slots__ = ("_backlog", "_events", "_flight", "_waiter", "follows", "left")
+    __slots__ = ("_backlog", "_events", "_flight", "follows", "left")
 
     def __init__(self, flight: Flight[R], *, follows: bool) -> None:
         self._flight = flight
         self.follows = follows
         self._events: deque[tuple[object, int]] = deque()
         self._backlog = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = None
         self.left = False
 
     async def get(self) -> object | None:
@@ -48,8 +50,7 @@ class Listener:
         while not self._events:
             if self.left or self._flight.done:
                 return None
-            self._waiter = waiter = self._flight.loop.create_future()
-            await waiter
+            await self.woken(self._flight.loop)
         event, size = self._events.popleft()
         if size:
             self._backlog -= size
@@ -68,13 +69,6 @@ class Listener:
         self._events.append((event, size))
         self._backlog += size
         self.wake()
-
-    def wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
     @property
     def backlog(self) -> int:

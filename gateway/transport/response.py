@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from policies.egress import TransportFailure
+from policies.one_waiter import OneWaiter
 
 HIGH_BYTES = 256 * 1024
 """More than this unread, and the socket is not read from until half of it is gone."""
@@ -26,10 +27,10 @@ class Carrier(Protocol):
     def abort(self) -> None: ...
 
 
-class PooledResponse:
+class PooledResponse(OneWaiter):
     """Made when the request is sent; ``status`` and ``headers`` are valid after ``head``."""
 
-    __slots__ = ("_carrier", "_failure", "_loop", "_parts", "_size", "_waiter", "begun", "headers", "paused", "status")
+    __slots__ = ("_carrier", "_failure", "_loop", "_parts", "_size", "begun", "headers", "paused", "status")
 
     def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop) -> None:
         self._carrier: Carrier | None = carrier
@@ -37,7 +38,7 @@ class PooledResponse:
         self._parts: list[bytes] = []
         self._size = 0
         self.paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = None
         self._failure: TransportFailure | None = None
         self.begun = False
         self.status = 0
@@ -48,7 +49,7 @@ class PooledResponse:
         try:
             while not self.begun:
                 self._raise_failure()
-                await self._arrival()
+                await self.woken(self._loop)
         except asyncio.CancelledError:
             self.close()
             raise
@@ -79,7 +80,7 @@ class PooledResponse:
         """The head is complete."""
         self.status = status
         self.begun = True
-        self._wake()
+        self.wake()
 
     def feed(self, data: bytes) -> None:
         """A piece of the body."""
@@ -88,18 +89,18 @@ class PooledResponse:
         if self._size > HIGH_BYTES and not self.paused and self._carrier is not None:
             self.paused = True
             self._carrier.pause()
-        self._wake()
+        self.wake()
 
     def finish(self) -> None:
         """The body is complete, and the connection somebody else's."""
         self._carrier = None
-        self._wake()
+        self.wake()
 
     def fail(self, failure: TransportFailure) -> None:
         """Nothing more will come."""
         self._carrier = None
         self._failure = failure
-        self._wake()
+        self.wake()
 
     async def _more(self) -> bool:
         """Wait for another piece; false at the end."""
@@ -107,7 +108,7 @@ class PooledResponse:
             self._raise_failure()
             if self._carrier is None:
                 return False
-            await self._arrival()
+            await self.woken(self._loop)
         return True
 
     def _taken(self) -> bytes:
@@ -123,15 +124,3 @@ class PooledResponse:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-    def _arrival(self) -> asyncio.Future[None]:
-        """To be awaited until the connection has something to tell."""
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
