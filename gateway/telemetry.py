@@ -64,4 +64,4 @@ class Telemetry:
 
     def series(self) -> list[tuple[Labels, Series]]:
         """All that was counted so far."""
-        return [(Labels(*labels), series) for labels, series in self._series.items()]  # type: ignore[arg-type]
+        return [(Labels._make(labels), series) for labels, series in self._series.items()]
