@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +54,7 @@ from policies.identity import Directory
 from policies.key_hashing import KeyHasher
 from policies.ledger_queries import StoreUnavailable
 from policies.passage import Enforced, Passage
+from policies.proxies import from_environment
 from policies.runs import ToolUseIndex
 from policies.sealing import Sealer
 from policies.trip import Terms
@@ -83,7 +85,7 @@ class Gateway:
         self._others = partial(adopt_journals, state, workers=workers) if worker == 0 else None
         self._clock: Callable[[], int] = time.time_ns
         self._config = config
-        self._transport = PooledTransport(EgressGuard())
+        self._transport = PooledTransport(EgressGuard(), proxies=from_environment(os.environ))
         self._telemetry = Telemetry()
         # The state directory's own database is this process's alone: its journal is locked.
         self._shares_books = config.stores.ledger is not None or workers > 1

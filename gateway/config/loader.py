@@ -12,7 +12,10 @@ from gateway.config import checks, notes, schema_errors
 from gateway.config.models import Config, Provenance
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.source import MAX_BYTES, Node, SourceError, parse
-from gateway.config.tree import build
+from gateway.config.tree import Tree, build
+from policies.proxies import ProxyError, from_environment
+
+_ENVIRONMENT = "environment"
 
 __all__ = ["ConfigError", "Loaded", "Problem", "load", "loads"]
 
@@ -46,6 +49,7 @@ def loads(data: bytes, file: str, environ: Mapping[str, str]) -> Loaded:
     # A block whose lines are all commented out is an empty one.
     tree.value = {key: value for key, value in tree.value.items() if value is not None}
     checks.run(tree)
+    proxies = _proxies(tree, environ)
     config: Config | None = None
     try:
         config = Config.model_validate(tree.value, context=Provenance(dict(tree.variables)))
@@ -53,7 +57,20 @@ def loads(data: bytes, file: str, environ: Mapping[str, str]) -> Loaded:
         schema_errors.report(tree, error)
     if config is None or tree.problems:
         raise ConfigError(tree.problems)
-    return Loaded(config, notes.collect(tree, config))
+    return Loaded(config, (*proxies, *notes.collect(tree, config)))
+
+
+def _proxies(tree: Tree, environ: Mapping[str, str]) -> list[Problem]:
+    """What is worth knowing of the proxies that the environment names; a problem if one cannot be used."""
+    try:
+        named = from_environment(environ).by_scheme
+    except ProxyError as error:
+        tree.problems.append(Problem(_ENVIRONMENT, 0, (), str(error)))
+        return []
+    return [
+        Problem(_ENVIRONMENT, 0, (), f"{scheme}:// addresses are reached through the proxy of {scheme.upper()}_PROXY")
+        for scheme in named
+    ]
 
 
 def _parse(data: bytes, file: str) -> Node:

@@ -21,6 +21,9 @@ editors. On SIGHUP the file is read again: all or nothing.
   calendar; weeks begin on Monday), with any count. Other times are seconds.
 - **Patterns**: `*` matches any run of characters, `/` included; `?` one; a pattern that begins with `!` denies,
   wins in any order, and must be quoted.
+- **Proxies.** `HTTPS_PROXY`, `HTTP_PROXY` (`http://user:password@host:port`) and `NO_PROXY` (names with all below them,
+  addresses and networks, with or without a port, or `*`), in capitals or small letters, say how providers
+  and MCP servers are reached. Loopback is reached directly. `check` says which are in force.
 - **What this version loads without acting on it**, `check` names: "configured but not yet active".
 """
 

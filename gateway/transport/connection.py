@@ -144,15 +144,10 @@ class Connection(asyncio.Protocol):
             if self._to_end and response.begun and exc is None:
                 response.finish()
             else:
-                response.fail(
-                    TransportFailure(
-                        "upstream_reset",
-                        "The upstream broke off its answer."
-                        if response.begun
-                        else "The upstream closed the connection.",
-                        sent=True,
-                    )
-                )
+                proxy = self.endpoint.proxy
+                who = "The upstream" if proxy is None else f"The upstream, or the proxy {proxy} before it,"
+                what = "broke off its answer." if response.begun else "closed the connection."
+                response.fail(TransportFailure("upstream_reset", f"{who} {what}", sent=True))
         self._keeper.lost(self)
 
     def eof_received(self) -> None:

@@ -2,6 +2,9 @@
 
 The guard judges all addresses of a name before any is connected to, and the connection is made to the address that
 was judged, never to the name again: between the two a name cannot change its meaning (DNS rebinding).
+
+Where a proxy stands between, it is the proxy's name that is resolved and judged here; the host's is resolved by the
+proxy, and judged here only if it is an address.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from collections.abc import Callable, Sequence
 
 from gateway.transport.connection import Connection
 from gateway.transport.request import Endpoint, denied
+from gateway.transport.tunnel import Tunnel
 from policies.egress import EgressGuard, TransportFailure
+from policies.proxies import Proxy, is_address
 
 ADDRESS_S = 30.0
 """How long a resolved name is remembered."""
@@ -38,7 +43,7 @@ class Dialer:
         with ``sent=False``."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._reach(endpoint, await self._addresses(endpoint), seconds)
+                return await self._reach(endpoint, await self._addresses(self._next_hop(endpoint)), seconds)
         except TimeoutError:
             message = f"No connection to {endpoint.host} within {seconds:g} s."
             raise TransportFailure("upstream_unreachable", message, sent=False) from None
@@ -47,6 +52,15 @@ class Dialer:
         except (OSError, UnicodeError) as error:
             message = f"The upstream cannot be reached: {error}"
             raise TransportFailure("upstream_unreachable", message, sent=False) from None
+
+    def _next_hop(self, endpoint: Endpoint) -> Endpoint:
+        """What is connected to: the host itself or the proxy before it."""
+        proxy = endpoint.proxy
+        if proxy is None:
+            return endpoint
+        if is_address(endpoint.host) and (reason := self._guard.judge_address(endpoint.host, endpoint.trust)):
+            raise denied(endpoint.host, reason)
+        return Endpoint("operator", "http", proxy.host, proxy.port)
 
     async def _addresses(self, endpoint: Endpoint) -> Sequence[str]:
         """All addresses of the host, allowed by the guard."""
@@ -77,19 +91,38 @@ class Dialer:
                 raise
             except OSError as error:  # a timeout is one too
                 failure = OSError(f"{address} did not answer") if isinstance(error, TimeoutError) else error
-        self._known.pop((endpoint.host, endpoint.port), None)
+        hop = self._next_hop(endpoint)
+        self._known.pop((hop.host, hop.port), None)
         raise failure
 
     async def _connect(self, endpoint: Endpoint, address: str) -> Connection:
         loop = asyncio.get_running_loop()
         secure = endpoint.scheme == "https"
+        if secure and endpoint.proxy is not None:
+            return await self._through(endpoint.proxy, endpoint, address)
         _, connection = await loop.create_connection(
             lambda: self._make(endpoint, loop),
             address,
-            endpoint.port,
+            endpoint.proxy.port if endpoint.proxy is not None else endpoint.port,
             ssl=self._context() if secure else None,
             server_hostname=endpoint.host if secure else None,
         )
+        return connection
+
+    async def _through(self, proxy: Proxy, endpoint: Endpoint, address: str) -> Connection:
+        """TLS with the host, whose certificate is judged as ever, inside a tunnel through the proxy."""
+        loop = asyncio.get_running_loop()
+        transport, tunnel = await loop.create_connection(lambda: Tunnel(loop), address, proxy.port)
+        try:
+            await tunnel.open(transport, proxy, endpoint.host, endpoint.port)
+            connection = self._make(endpoint, loop)
+            secured = await loop.start_tls(transport, connection, self._context(), server_hostname=endpoint.host)
+            if secured is None:
+                raise ConnectionResetError("the connection was closed during the handshake")
+        except BaseException:
+            transport.abort()
+            raise
+        connection.connection_made(secured)
         return connection
 
     def _context(self) -> ssl.SSLContext:

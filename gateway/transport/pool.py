@@ -26,7 +26,9 @@ from gateway.transport.connection import Connection
 from gateway.transport.dialing import Dialer
 from gateway.transport.request import Endpoint, head_of, target_of
 from gateway.transport.response import PooledResponse
+from gateway.transport.tunnel import PROXY_AUTHENTICATION_REQUIRED, way_refused
 from policies.egress import EgressGuard, Timeouts, TransportFailure, Trust
+from policies.proxies import DIRECT, Proxies
 
 IDLE_S = 60.0
 """How long an idle connection is kept: a new one costs round trips and, with TLS, 2 ms of CPU."""
@@ -111,8 +113,15 @@ class Pool:
 class PooledTransport:
     """``policies.egress.HttpTransport``. Make it inside a running loop; ``await close()`` at the end."""
 
-    def __init__(self, guard: EgressGuard, tls: ssl.SSLContext | None = None, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        guard: EgressGuard,
+        tls: ssl.SSLContext | None = None,
+        idle_s: float = IDLE_S,
+        proxies: Proxies = DIRECT,
+    ) -> None:
         self._guard = guard
+        self._proxies = proxies
         self._pool = Pool(idle_s)
         self._dialer = Dialer(guard, self._pool.make, tls)
 
@@ -125,21 +134,29 @@ class PooledTransport:
         timeouts: Timeouts,
         trust: Trust = "operator",
     ) -> PooledResponse:
-        target = target_of(self._guard, url, trust)
+        target = target_of(self._guard, self._proxies, url, trust)
         head = head_of(method, target, headers, len(body))
         connection = self._pool.take(target.endpoint)
         if connection is not None:
             response = connection.send(method, head, body, timeouts)
             try:
                 await response.head()
-                return response
+                return _of_host(response, target.endpoint)
             except TransportFailure as failure:
                 if failure.code != "upstream_reset" or method not in _IDEMPOTENT:
                     raise
         connection = await self._dialer.dial(target.endpoint, timeouts.connect)
         response = connection.send(method, head, body, timeouts)
         await response.head()
-        return response
+        return _of_host(response, target.endpoint)
 
     async def close(self) -> None:
         self._pool.close()
+
+
+def _of_host(response: PooledResponse, endpoint: Endpoint) -> PooledResponse:
+    """The answer, if it is the host's and not that of a proxy that wants to know who asks."""
+    if response.status == PROXY_AUTHENTICATION_REQUIRED and endpoint.proxy is not None and endpoint.scheme == "http":
+        response.close()
+        raise way_refused(endpoint.proxy, endpoint.host, endpoint.port, response.status)
+    return response

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from policies.egress import EgressGuard, TransportFailure, Trust
+from policies.proxies import Proxies, Proxy
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer"})
@@ -29,6 +30,8 @@ class Endpoint(NamedTuple):
     scheme: str
     host: str
     port: int
+    proxy: Proxy | None = None
+    """Through which it is reached."""
 
 
 class Target(NamedTuple):
@@ -38,13 +41,16 @@ class Target(NamedTuple):
     authority: str
     """The ``Host`` field."""
     path: str
-    """With its query; ASCII."""
+    """With its query; ASCII. Where a proxy forwards the request, the whole URL (RFC 9112, section 3.2.2)."""
+    for_proxy: str = ""
+    """A header line for a proxy that forwards the request."""
 
 
 @lru_cache(maxsize=1024)
-def target_of(guard: EgressGuard, url: str, trust: Trust) -> Target:
+def target_of(guard: EgressGuard, proxies: Proxies, url: str, trust: Trust) -> Target:
     """Where ``url`` leads. Raises ``TransportFailure('egress_denied')``. The few addresses of the configuration
-    come again and again; addresses of hosts are judged at every connect, not here."""
+    come again and again; addresses of hosts are judged at every connect, not here. What somebody else than the operator
+    names goes through no proxy, which would resolve the name unjudged."""
     reason = guard.judge_url(url, trust)
     if reason is not None:
         raise denied("The address", reason)  # not the URL itself: it may hold a credential
@@ -58,13 +64,18 @@ def target_of(guard: EgressGuard, url: str, trust: Trust) -> Target:
     path = quote(parts.path, safe=_ASCII) or "/"
     query = f"?{quote(parts.query, safe=_ASCII)}" if parts.query else ""
     authority = name if port == _PORTS[parts.scheme] else f"{name}:{port}"
-    return Target(Endpoint(trust, parts.scheme, host, port), authority, path + query)
+    proxy = proxies.of(parts.scheme, host, port) if trust == "operator" else None
+    endpoint = Endpoint(trust, parts.scheme, host, port, proxy)
+    if proxy is not None and parts.scheme == "http":
+        return Target(endpoint, authority, f"http://{authority}{path}{query}", proxy.field_line)
+    return Target(endpoint, authority, path + query)
 
 
 def head_of(method: str, target: Target, headers: Sequence[tuple[str, str]], length: int) -> bytes:
     """The request's head, for a body of ``length`` bytes. Raises ``TransportFailure`` if a field cannot be sent."""
-    lines = [f"{method} {target.path} HTTP/1.1\r\nhost: {target.authority}\r\naccept-encoding: identity\r\n"]
-    expected = 4
+    begin = f"{method} {target.path} HTTP/1.1\r\nhost: {target.authority}\r\naccept-encoding: identity\r\n"
+    lines = [begin + target.for_proxy]
+    expected = 5 if target.for_proxy else 4
     if length or method in _WITH_BODY:
         lines.append(f"content-length: {length}\r\n")
         expected += 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -103,6 +104,38 @@ def redis_server(directory: Path, *, durable: bool = True, program: str = "redis
         yield server
     finally:
         server.stop()
+
+
+@dataclass
+class ForwardingProxy:
+    """A tinyproxy that forwards for one user only."""
+
+    port: int
+    log: Path
+
+    def url(self, password: str) -> str:
+        return f"http://gate:{password}@127.0.0.1:{self.port}"
+
+    @property
+    def asked(self) -> list[str]:
+        """The request lines that it has followed or refused."""
+        return re.findall(r"Request \(file descriptor \d+\): (.*) HTTP", self.log.read_text())
+
+
+@contextmanager
+def forwarding_proxy(directory: Path, password: str) -> Iterator[ForwardingProxy]:
+    proxy = ForwardingProxy(free_port(), directory / "tinyproxy.log")
+    settings = directory / "tinyproxy.conf"
+    settings.write_text(
+        f'Port {proxy.port}\nListen 127.0.0.1\nBasicAuth gate {password}\nLogFile "{proxy.log}"\nLogLevel Connect\n'
+    )
+    child = subprocess.Popen(["tinyproxy", "-d", "-c", str(settings)], stdout=subprocess.DEVNULL)
+    try:
+        _wait(proxy.port, child)
+        yield proxy
+    finally:
+        child.terminate()
+        child.wait()
 
 
 def _postgres_programs() -> Path:
