@@ -136,7 +136,7 @@ class Exchange:
             response.status,
             [*_headers(sending, response, "text/event-stream"), ("x-tollkeeper-provider", provider.name)],
         )
-        failure: TransportFailure | None = None
+        broken: str | None = None  # not the exception: a frame that holds its own is a circle
         told: list[bytes] = []
         room = attempt.keep_bytes
         try:
@@ -157,8 +157,8 @@ class Exchange:
                 if attempt.output_bytes > attempt.covered_bytes and not await attempt.cover():
                     return self._exhausted(attempt, reader)
                 await attempt.room()
-        except TransportFailure as broken:
-            failure = broken
+        except TransportFailure as failure:
+            broken = failure.code
         rest = reader.finish()
         if rest and not attempt.committed:
             attempt.emit(head)
@@ -172,7 +172,7 @@ class Exchange:
         if sending.translated:
             told.append(rest)
         if reader.ended:
-            whole = b"".join(told) if room >= 0 and failure is None else b""
+            whole = b"".join(told) if room >= 0 and broken is None else b""
             return Outcome(
                 kind="ok",
                 status=response.status,
@@ -181,14 +181,14 @@ class Exchange:
                 stop_reason=reader.stop_reason,
                 kept=kept_of(self.asked.dialect, attempt, "stream", whole),
             )
-        return self._broken_off(attempt, provider, reader, failure, response)
+        return self._broken_off(attempt, provider, reader, broken, response)
 
     def _broken_off(
         self,
         attempt: Attempt,
         provider: Provider,
         reader: StreamReader,
-        failure: TransportFailure | None,
+        broken: str | None,
         response: ByteResponse,
     ) -> Outcome:
         """The client has heard a part, and now hears why there is no more."""
@@ -196,7 +196,7 @@ class Exchange:
         if told is not None:
             code, message = "upstream_error", f"{provider.name}: {told.message}"
         else:
-            code = failure.code if failure is not None and failure.code == "upstream_timeout" else "upstream_cut"
+            code = broken if broken == "upstream_timeout" else "upstream_cut"
             message = f"{provider.name} broke off its answer before the end."
             attempt.emit(self._broken(reader, code, message))
         return Outcome(

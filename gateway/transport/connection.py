@@ -19,7 +19,7 @@ import httptools
 from gateway.transport.deadline import Deadline
 from gateway.transport.request import Endpoint
 from gateway.transport.response import PooledResponse
-from policies.egress import Timeouts, TransportFailure
+from policies.egress import Timeouts
 
 MAX_FIELD_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 256 * 1024
@@ -81,12 +81,13 @@ class Connection(asyncio.Protocol):
         """How long the peer said that it keeps an idle connection (``Keep-Alive: timeout=``)."""
         self._loop = loop
         self._keeper = keeper
-        self._deadline = Deadline(loop, self._late)
+        # Made with the connection: an attempt that is refused would leave their circles with this object behind.
+        self._deadline: Deadline
+        self._parser: httptools.HttpResponseParser
         self._transport: asyncio.Transport
         self._poll = select.poll()
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # what the parser calls for every chunk of a chunked body
-        self._parser = httptools.HttpResponseParser(self)
         self._response: PooledResponse | None = None
         self._closed = False
         self._idle_s = 0.0
@@ -132,6 +133,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._deadline = Deadline(self._loop, self._late)
+        self._parser = httptools.HttpResponseParser(self)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._keeper.made(self)
 
@@ -147,7 +150,7 @@ class Connection(asyncio.Protocol):
                 proxy = self.endpoint.proxy
                 who = "The upstream" if proxy is None else f"The upstream, or the proxy {proxy} before it,"
                 what = "broke off its answer." if response.begun else "closed the connection."
-                response.fail(TransportFailure("upstream_reset", f"{who} {what}", sent=True))
+                response.fail("upstream_reset", f"{who} {what}")
         self._keeper.lost(self)
 
     def eof_received(self) -> None:
@@ -257,15 +260,11 @@ class Connection(asyncio.Protocol):
         response = self._response
         self.abort()
         if response is not None:
-            response.fail(
-                TransportFailure(
-                    "upstream_invalid_http", f"The upstream's answer is not valid HTTP: {reason}", sent=True
-                )
-            )
+            response.fail("upstream_invalid_http", f"The upstream's answer is not valid HTTP: {reason}")
 
     def _late(self) -> None:
         response = self._response
         self.abort()
         if response is not None:
             what = f"sent nothing for {self._idle_s:g} seconds" if response.begun else "did not answer in time"
-            response.fail(TransportFailure("upstream_timeout", f"{self.endpoint.host} {what}.", sent=True))
+            response.fail("upstream_timeout", f"{self.endpoint.host} {what}.")

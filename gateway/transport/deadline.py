@@ -13,6 +13,10 @@ from collections.abc import Callable
 NEVER = float("inf")
 
 
+def _nobody() -> None:
+    """Has nothing to miss."""
+
+
 class Deadline:
     """``missed`` is called once, on the loop, when the time that was set last has passed. Seconds."""
 
@@ -36,8 +40,9 @@ class Deadline:
         self._at = NEVER
 
     def cancel(self) -> None:
-        """For good."""
+        """For good: who would have been told is forgotten, and in no circle with this any more."""
         self._at = self._timer_at = NEVER
+        self._missed = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

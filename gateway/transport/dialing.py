@@ -81,7 +81,7 @@ class Dialer:
 
     async def _reach(self, endpoint: Endpoint, addresses: Sequence[str], seconds: float) -> Connection:
         """The first address that answers; an address that is silent takes only its share of the time."""
-        failure: OSError = OSError(f"{endpoint.host} has no address")
+        reason = f"{endpoint.host} has no address"  # not the exception: a frame that holds its own is a circle
         share = max(LEAST_ATTEMPT_S, seconds / max(1, len(addresses)))
         for address in addresses:
             try:
@@ -90,10 +90,10 @@ class Dialer:
             except ssl.SSLError:
                 raise
             except OSError as error:  # a timeout is one too
-                failure = OSError(f"{address} did not answer") if isinstance(error, TimeoutError) else error
+                reason = f"{address} did not answer" if isinstance(error, TimeoutError) else str(error)
         hop = self._next_hop(endpoint)
         self._known.pop((hop.host, hop.port), None)
-        raise failure
+        raise OSError(reason)
 
     async def _connect(self, endpoint: Endpoint, address: str) -> Connection:
         loop = asyncio.get_running_loop()

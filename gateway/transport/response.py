@@ -39,7 +39,7 @@ class PooledResponse(OneWaiter):
         self._size = 0
         self.paused = False
         self._waiter = None
-        self._failure: TransportFailure | None = None
+        self._failure: tuple[str, str] | None = None
         self.begun = False
         self.status = 0
         self.headers: list[tuple[str, str]] = []
@@ -96,10 +96,11 @@ class PooledResponse(OneWaiter):
         self._carrier = None
         self.wake()
 
-    def fail(self, failure: TransportFailure) -> None:
-        """Nothing more will come."""
+    def fail(self, code: str, message: str) -> None:
+        """Nothing more will come. The exception is made where it is raised: kept here, it would lead to the frames that
+        it went through, and they to this answer, in a circle that holds the request's body."""
         self._carrier = None
-        self._failure = failure
+        self._failure = code, message
         self.wake()
 
     async def _more(self) -> bool:
@@ -123,4 +124,5 @@ class PooledResponse(OneWaiter):
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            code, message = self._failure
+            raise TransportFailure(code, message, sent=True)
