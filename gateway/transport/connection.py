@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_keep",
         "_keeper",
         "_loop",
+        "_made",
         "_parser",
         "_pieces",
         "_poll",
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # what the parser calls for every chunk of a chunked body
         self._response: PooledResponse | None = None
-        self._closed = False
+        self._made = self._closed = False
         self._idle_s = 0.0
         self._bare = self._interim = self._done = self._beyond = self._keep = self._to_end = self._progress = False
         self._head_bytes = self._whole = 0
@@ -132,6 +133,7 @@ class Connection(asyncio.Protocol):
     # What the loop tells it.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made = True
         self._transport = transport  # type: ignore[assignment]
         self._deadline = Deadline(self._loop, self._late)
         self._parser = httptools.HttpResponseParser(self)
@@ -140,6 +142,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        if not self._made:
+            return  # the handshake in a tunnel failed, which who began it is told
         self._deadline.cancel()
         del self._parser  # it holds this object: a circle
         response, self._response = self._response, None
