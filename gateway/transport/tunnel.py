@@ -34,10 +34,10 @@ class Tunnel(asyncio.Protocol):
         transport.write(head.encode("latin-1"))
         answer, end, rest = (await self._answer).partition(_END)
         status = _STATUS.match(answer + end)
+        if status is not None and end and not status[1].startswith(b"2"):
+            raise way_refused(proxy, host, port, int(status[1]))
         if status is None or not end or rest:
             raise _refused(proxy, host, port, "answered with something that is not the answer of an HTTP proxy")
-        if not status[1].startswith(b"2"):
-            raise way_refused(proxy, host, port, int(status[1]))
 
     def data_received(self, data: bytes) -> None:
         self._data += data

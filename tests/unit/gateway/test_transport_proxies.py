@@ -116,7 +116,7 @@ async def test_a_plain_request_is_given_to_the_proxy_with_its_whole_url() -> Non
     ("answer", "said"),
     [
         (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "refused the way with 403"),
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "HTTPS_PROXY"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n<h1>Who are you?</h1>", "HTTPS_PROXY"),
         (b"HTTP/1.1 200 OK\r\n\r\nfirst word of a stranger", "not the answer of an HTTP proxy"),
         (b"SSH-2.0-nothing\r\n\r\n", "not the answer of an HTTP proxy"),
         (b"HTTP/1.1 200 " + b"x" * MAX_ANSWER_BYTES, "not the answer of an HTTP proxy"),
