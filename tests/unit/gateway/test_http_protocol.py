@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from gateway.http_protocol import OneWriteProtocol, OneWriteTransport
-from gateway.surfaces.http import Client, Field, Receive, Scope, Send, answer
+from gateway.surfaces.http import ANSWER, Client, Field, Receive, Scope, Send, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -88,12 +88,21 @@ def test_who_watches_a_client_makes_the_server_read_on_so_that_it_sees_the_end()
 
 
 @asynccontextmanager
-async def serving(*fields: Field, idle_s: int = 60) -> AsyncIterator[int]:
-    """A server that gives every request's path back, with these headers; its port. ``idle_s``: how long it keeps a
-    connection that is not used."""
+async def serving(*fields: Field, idle_s: int = 60, left: dict[str, bool] | None = None) -> AsyncIterator[int]:
+    """A server that gives every request's path back, with these headers; its port. ``/waits`` is answered behind
+    ``/second``, which begins behind it. ``idle_s``: how long it keeps a connection that is not used; ``left``: whether an answer left at once."""
+    waiting, another = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/waits":
+            waiting.set()
+            await another.wait()
+        elif scope["path"] == "/second":
+            await waiting.wait()
         await answer(Client(scope, receive, send), 200, fields, scope["path"].encode())
+        if left is not None:
+            left[scope["path"]] = not scope["extensions"][ANSWER].__self__.transport._parts
+        another.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
@@ -154,10 +163,26 @@ async def test_a_connection_that_nobody_uses_is_closed_after_its_time_and_not_be
     assert b"connection: close" not in said
     async with serving() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for path in (b"/first", b"/second"):
+        for path in (b"/first", b"/again"):
             writer.write(b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n" % path)
             assert (await reader.readuntil(path)).startswith(b"HTTP/1.1 200 OK")
         writer.close()
+
+
+async def test_an_answer_leaves_at_once_if_no_other_can_leave_with_it() -> None:
+    left: dict[str, bool] = {}
+    async with serving(left=left) as port:
+        waits, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /waits HTTP/1.1\r\nhost: x\r\n\r\n")
+        reader, second = await asyncio.open_connection("127.0.0.1", port)
+        second.write(b"GET /second HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"/second")
+        await waits.readuntil(b"/waits")
+        second.write(b"GET /third HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"/third")
+        assert (left["/second"], left["/third"]) == (False, True)
+        writer.close()
+        second.close()
 
 
 async def test_the_head_alone_has_no_body() -> None:
