@@ -83,13 +83,15 @@ TOOL_STDIO = replace(
 TOOLS = _mcp("tools/list", 16)
 BARE = Scenario("bare", "/v1/chat/completions", _body(model="m", messages=_ASK), gate="bare")
 """``CHAT`` through the least that a gateway in Python can be: the measure of this machine on this day."""
+BARE_ALONE = replace(BARE, name="bare-alone", connections=1)
 
 SCENARIOS = (
-    *(BARE, CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE, ABROAD, LARGE_ABROAD),
+    *(BARE, BARE_ALONE, CHAT, MESSAGES, STREAM, LARGE, HIT, ALONE, ABROAD, LARGE_ABROAD),
     *(TOOL, TOOL_LEGACY, TOOL_STDIO, TOOL_ALONE, TOOLS),
 )
 WORDS = {
     "bare": "chat completions through `bench/bare.py`, which checks and books nothing",
+    "bare-alone": "`bench/bare.py`, one connection",
     "chat": "chat completions, 600-byte reply, 32 connections",
     "messages": "Anthropic messages, 600-byte reply, 32 connections",
     "stream": "stream of 50 events, 16 connections",

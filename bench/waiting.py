@@ -18,7 +18,7 @@ HEAD = (
     "what one call waits, ms",
     *("direct p50", "gateway p50", "longer p50", "direct p99", "gateway p99", "longer p99"),
 )
-ALONE = ("alone", "tools-alone")
+ALONE = ("bare-alone", "alone", "tools-alone")
 FIRST = "first event of a stream of 50, {rate:,.0f} streams begin a second ({share:.0%} of the full rate)"
 
 
